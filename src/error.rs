@@ -1,0 +1,67 @@
+//! Why a call was not carried out. Only `routes/errors.rs` turns one into a status and a body.
+//! Match on variants, never on text.
+
+/// Why a call was not carried out, in the terms of whoever must act on it.
+#[derive(Debug)]
+pub enum Error {
+    /// No valid access token. The CLI answers this with "try running `pulumi login`".
+    Unauthorized(String),
+    /// The caller is known and may not do this, or the lease does not open this update.
+    Forbidden(String),
+    /// No such thing, or none this caller may see. Holds the sentence, as "Stack 'a/b/c' not found".
+    NotFound(String),
+    /// Well formed, but refused by the state of the stack. Holds the sentence.
+    Conflict(String),
+    /// The request is wrong; `why` is a sentence for the person who sent it.
+    Invalid {
+        /// The part of the request that is wrong, as `name` or `entries[3].kind`.
+        field: String,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
+    /// A body, or what it inflates to, is over its limit.
+    TooLarge {
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// A queue is full. Nothing changed, so trying again is safe.
+    Busy,
+    /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
+    Internal {
+        /// What was being done, as "read the stack's journal".
+        during: String,
+        /// What went wrong.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// The request's `field` is wrong for the reason `why`.
+    pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::Invalid { field: field.into(), why: why.into() }
+    }
+
+    /// Something of ours failed while doing `during`.
+    pub fn internal(
+        during: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error::Internal { during: during.into(), cause: cause.into() }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Unauthorized(why) | Error::Forbidden(why) => f.write_str(why),
+            Error::NotFound(why) | Error::Conflict(why) => f.write_str(why),
+            Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
+            Error::Invalid { field, why } => write!(f, "{field}: {why}"),
+            Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
+            Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
+            Error::Internal { during, cause } => write!(f, "could not {during}: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
