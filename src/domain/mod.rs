@@ -1,1 +1,9 @@
 //! The rules, as values and pure functions: no SQL, no HTTP, no clock, no dice.
+//! Deployments and resources stay the JSON text that arrived; a rule reads facts off that text and edits it as text.
+
+pub mod json;
+pub mod urn;
+
+pub mod deployment;
+pub mod journal;
+pub mod resource;

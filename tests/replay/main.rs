@@ -1,1 +1,5 @@
-//! Placeholder of the first commit.
+//! The domain's rules as pure functions: Pulumi's recorded journals, its live replayer, and tables for the rest.
+
+mod support;
+
+mod vectors;

@@ -1,0 +1,223 @@
+//! The second phase of a replay: the plan carried out on the texts. What no rule touches is moved, not read.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::deployment::{Deployment, Header};
+use crate::domain::journal::alias::{self, Survey};
+use crate::domain::journal::entry::Entry;
+use crate::domain::journal::plan::{Plan, Slot, Snippets, Source};
+use crate::domain::journal::prune::prune;
+use crate::domain::json;
+use crate::domain::resource::{Features, resource_facts, with_mark};
+use crate::error::Error;
+
+/// What a replay gives.
+pub struct Replayed<'a> {
+    /// The state.
+    pub deployment: Deployment<'a>,
+    /// Sentences for the log and the history: what pointed nowhere or could not be normalized, and was kept as it came.
+    pub findings: Vec<String>,
+}
+
+/// Who wrote a deployment, and when.
+pub struct Manifest {
+    /// RFC 3339.
+    pub time: String,
+    /// The CLI's version; empty if it is not known.
+    pub version: String,
+}
+
+impl Manifest {
+    /// `{time, magic, version}`.
+    fn to_text(&self) -> String {
+        let (time, magic) = (json::string(&self.time), magic(&self.version));
+        format!(r#"{{"time":{time},"magic":"{magic}","version":{}}}"#, json::string(&self.version))
+    }
+}
+
+/// What a manifest of that `version` must have as its magic: lowercase hex SHA-256; empty for the empty version.
+/// Source: pkg/resource/deploy/manifest.go, `NewMagic`.
+pub fn magic(version: &str) -> String {
+    if version.is_empty() {
+        return String::new();
+    }
+    Sha256::digest(version).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Replays one update's journal on `base` and returns the deployment it describes.
+///
+/// `entries` in any order, each sequence id once. In the result, new resources stand before untouched ones.
+/// Linear in the size of both. What upstream gives up on (references that point nowhere, an alias claimed twice, a
+/// provider that is no reference) is a finding, and the states are kept.
+/// Source: pkg/backend/journal.go, `JournalReplayer`.
+pub fn replay<'a>(
+    base: Deployment<'a>,
+    entries: &[Entry<'a>],
+    manifest: &Manifest,
+) -> Result<Replayed<'a>, Error> {
+    let Deployment { head, resources, tail } = base;
+    let header = Header::of(&head, &tail)?;
+    let mut sorted: Vec<&Entry<'a>> = entries.iter().collect();
+    sorted.sort_by_key(|entry| entry.sequence_id());
+    let mut plan = Plan::new(&header, resources.len(), &sorted)?;
+
+    let mut findings = std::mem::take(&mut plan.findings);
+    let mut made = Made { resources, snippets: None, features: Features::default() };
+    let n_stages = plan.stages.len();
+    for (i, stage) in plan.stages.iter().enumerate() {
+        made.fill(&stage.slots)?;
+        if let Snippets::Brought(snippets) = stage.snippets {
+            made.snippets = snippets.map(Cow::Borrowed);
+        }
+        if i + 1 == n_stages {
+            made.add_strays(&plan.strays)?;
+        }
+        let survey = Survey::of(&made.resources)?;
+        made.features = survey.features;
+        if stage.is_pruned {
+            prune(&mut made.resources)?;
+        }
+        findings.extend(alias::normalize(&survey, &mut made.resources, &mut made.snippets)?);
+    }
+
+    let features = made.all_features(&plan);
+    let head_and_tail = write_header(&header, &plan, &made, features, manifest);
+    let (head, tail) = head_and_tail;
+    let deployment = Deployment { head: Cow::Owned(head), resources: made.resources, tail: Cow::Owned(tail) };
+    Ok(Replayed { deployment, findings })
+}
+
+/// What the stages so far have made.
+struct Made<'a, 'h> {
+    resources: Vec<Cow<'a, str>>,
+    snippets: Option<Cow<'h, str>>,
+    /// Of the resources before they were pruned.
+    features: Features,
+}
+
+impl<'a> Made<'a, '_> {
+    /// Puts the resources of the stage before into the slots of the next.
+    fn fill(&mut self, slots: &[Slot<'a>]) -> Result<(), Error> {
+        let mut before = std::mem::take(&mut self.resources);
+        let texts = slots.iter().map(|slot| {
+            let text = match slot.source {
+                Source::Kept(index) => std::mem::take(&mut before[index]),
+                Source::Brought(text) => Cow::Borrowed(text),
+            };
+            let marks =
+                [(slot.marks.is_delete, "delete"), (slot.marks.is_pending_replacement, "pendingReplacement")];
+            marks
+                .into_iter()
+                .filter(|(is_set, _)| *is_set)
+                .try_fold(text, |text, (_, field)| with_mark(&text, field).map(Cow::Owned))
+        });
+        self.resources = texts.collect::<Result<_, Error>>()?;
+        Ok(())
+    }
+
+    /// Adds, at the end, the states that had no place and whose URN nothing else has.
+    fn add_strays(&mut self, strays: &[&'a str]) -> Result<(), Error> {
+        if strays.is_empty() {
+            return Ok(());
+        }
+        let mut added = Vec::new();
+        let mut urns = HashSet::new();
+        for text in &self.resources {
+            urns.insert(resource_facts(text)?.urn);
+        }
+        for stray in strays.iter().rev() {
+            if urns.insert(resource_facts(stray)?.urn) {
+                added.push(Cow::Borrowed(*stray));
+            }
+        }
+        drop(urns);
+        self.resources.extend(added.into_iter().rev());
+        Ok(())
+    }
+
+    fn all_features(&self, plan: &Plan<'_, '_>) -> Features {
+        let mut features = self.features;
+        for operation in &plan.operations {
+            features.add(operation.features);
+        }
+        let is_empty = self.resources.is_empty() && plan.operations.is_empty();
+        if plan.requires_byte_string && !is_empty {
+            features.add(Features::BYTE_STRING);
+        }
+        if self.snippets.as_deref().is_some_and(|snippets| json::elements(snippets).next().is_some()) {
+            features.add(Features::SNIPPETS);
+        }
+        features
+    }
+}
+
+/// The document around the resources, members in the CLI's own order.
+fn write_header(
+    base: &Header<'_>,
+    plan: &Plan<'_, '_>,
+    made: &Made<'_, '_>,
+    features: Features,
+    manifest: &Manifest,
+) -> (String, String) {
+    let schema_version = if features.is_empty() { 3 } else { 4 };
+    let mut head = format!(r#"{{"version":{schema_version}"#);
+    if !features.is_empty() {
+        let names = features.names().map(json::string);
+        write_member(&mut head, "features", &json::array(names));
+    }
+    for (key, value) in &base.unknown_outer {
+        write_member(&mut head, key, value);
+    }
+    write!(head, r#","deployment":{{"manifest":{}"#, manifest.to_text()).expect("written to memory");
+    if let Some(secrets_providers) = plan.secrets_providers {
+        write_member(&mut head, "secrets_providers", secrets_providers);
+    }
+    let mut tail = String::new();
+    if !made.resources.is_empty() {
+        head.push_str(r#","resources":["#);
+        tail.push(']');
+    }
+    write_tail(plan, made.snippets.as_deref(), &mut tail);
+    if made.resources.is_empty() {
+        head.push_str(&std::mem::take(&mut tail));
+    }
+    (head, tail)
+}
+
+/// What stands behind the resources.
+fn write_tail(plan: &Plan<'_, '_>, snippets: Option<&str>, tail: &mut String) {
+    if !plan.operations.is_empty() {
+        let operations = plan.operations.iter().map(|operation| operation.text);
+        write_member(tail, "pending_operations", &json::array(operations));
+    }
+    write_member(tail, "metadata", plan.metadata.unwrap_or("{}"));
+    if let Some(snippets) = snippets {
+        write_member(tail, "snippets", snippets);
+    }
+    if !plan.extensions.is_empty() {
+        let mut members = String::from("{");
+        for (i, (key, value)) in plan.extensions.iter().enumerate() {
+            members.push_str(if i > 0 { "," } else { "" });
+            json::write_string(key, &mut members);
+            members.push(':');
+            members.push_str(value);
+        }
+        members.push('}');
+        write_member(tail, "extensions", &members);
+    }
+    for (key, value) in &plan.unknown {
+        write_member(tail, key, value);
+    }
+    tail.push_str("}}");
+}
+
+fn write_member(out: &mut String, key: &str, value: &str) {
+    out.push(',');
+    json::write_string(key, out);
+    out.push(':');
+    out.push_str(value);
+}

@@ -1,0 +1,113 @@
+//! Every recorded journal gives the recorded result: in order, shuffled, and cut into batches that the ledger judges.
+
+use pulumi_backend::domain::deployment::Deployment;
+use pulumi_backend::domain::journal::{Entry, Ledger, Manifest, parse_batch, replay};
+
+use serde_json::value::RawValue;
+
+use crate::support::canon::{Canon, canon};
+use crate::support::rng::Rng;
+use crate::support::vectors::{self, Vector};
+
+#[test]
+fn every_recorded_journal_gives_the_recorded_result() {
+    each_vector(|vector, _| {
+        let batch = batch_body(&vector.entries);
+        let entries = parse_batch(&batch).expect(&vector.name);
+        check(vector, &entries);
+    });
+}
+
+#[test]
+fn the_order_in_which_entries_come_does_not_matter() {
+    each_vector(|vector, rng| {
+        let batch = batch_body(&vector.entries);
+        let mut entries = parse_batch(&batch).expect(&vector.name);
+        rng.shuffle(&mut entries);
+        check(vector, &entries);
+    });
+}
+
+#[test]
+fn batches_that_overtake_each_other_and_come_twice_are_stored_once() {
+    each_vector(|vector, rng| {
+        let mut batches = cut(&vector.entries, rng);
+        let again = batches.clone();
+        batches.extend(again);
+        rng.shuffle(&mut batches);
+        let bodies: Vec<String> = batches.iter().map(|batch| batch_body(batch)).collect();
+        let stored = store(vector, &bodies);
+        assert_eq!(stored.len(), vector.entries.len(), "{}", vector.name);
+        check(vector, &stored);
+    });
+}
+
+/// Calls `test` with each vector and random numbers of its own; says how many there were.
+fn each_vector(test: impl Fn(&Vector, &mut Rng)) {
+    let Some(folder) = vectors::folder() else { return };
+    let mut n_vectors = 0;
+    for file in ["engine", "fuzz", "generated"] {
+        let lines = vectors::read(&folder, file);
+        for vector in vectors::parse(&lines) {
+            n_vectors += 1;
+            test(&vector, &mut Rng::new(n_vectors));
+        }
+    }
+    assert_eq!(n_vectors, 7_565, "all vectors that the README counts");
+}
+
+fn batch_body(entries: &[&RawValue]) -> String {
+    let entries: Vec<&str> = entries.iter().map(|entry| entry.get()).collect();
+    format!(r#"{{"entries":[{}]}}"#, entries.join(","))
+}
+
+/// The entries in batches of random sizes.
+fn cut<'v>(entries: &[&'v RawValue], rng: &mut Rng) -> Vec<Vec<&'v RawValue>> {
+    let mut batches = Vec::new();
+    let mut rest = entries;
+    while !rest.is_empty() {
+        let (batch, behind) = rest.split_at(1 + rng.below(rest.len().min(8)));
+        batches.push(batch.to_vec());
+        rest = behind;
+    }
+    batches
+}
+
+/// Sends the batches through a ledger, as the server does, and returns what it stored.
+fn store<'t>(vector: &Vector, bodies: &'t [String]) -> Vec<Entry<'t>> {
+    let n_base = vector.base.map_or(0, |base| Deployment::parse(base.get()).expect("a base").resources.len());
+    let mut ledger = Ledger::new(n_base);
+    let mut stored = Vec::new();
+    for body in bodies {
+        let entries = parse_batch(body).expect("a batch");
+        let verdict = ledger.check(&entries).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
+        ledger.apply(&entries, &verdict);
+        stored.extend(verdict.new.iter().map(|&i| entries[i].clone()));
+    }
+    let restored = Ledger::restore(n_base, &stored);
+    for body in bodies {
+        let verdict = restored.check(&parse_batch(body).expect("a batch")).expect("a repeat");
+        assert!(verdict.new.is_empty(), "{}: all is known after a restart", vector.name);
+    }
+    stored
+}
+
+#[track_caller]
+fn check(vector: &Vector, entries: &[Entry]) {
+    let base = vector.base.map_or(Ok(Deployment::empty()), |base| Deployment::parse(base.get()));
+    let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
+    let replayed = replay(base.expect("a base"), entries, &manifest).expect(&vector.name);
+    assert_eq!(replayed.findings, Vec::<String>::new(), "{}", vector.name);
+    let text = replayed.deployment.to_text();
+    let mut expected = Canon::of(vector.result.get());
+    let actual = Canon::of(&text);
+    if expected.secrets_providers.is_none() {
+        let providers =
+            entries.iter().max_by_key(|entry| (entry.secrets_provider.is_some(), entry.sequence_id()));
+        let last = providers.and_then(|entry| entry.secrets_provider);
+        let last = last.map(|text| canon(serde_json::from_str(text).expect("a provider")));
+        assert!(actual.secrets_providers.is_none() || actual.secrets_providers == last, "{}", vector.name);
+        expected.secrets_providers = actual.secrets_providers.clone();
+    }
+    assert_eq!(actual, expected, "{}", vector.name);
+}
