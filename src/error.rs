@@ -26,6 +26,8 @@ pub enum Error {
     },
     /// A queue is full. Nothing changed, so trying again is safe.
     Busy,
+    /// The disk is full. Nothing of the request was stored; it works again when there is space.
+    OutOfSpace,
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
     Internal {
         /// What was being done, as "read the stack's journal".
@@ -59,6 +61,7 @@ impl std::fmt::Display for Error {
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
+            Error::OutOfSpace => f.write_str("the server's disk is full; nothing was stored"),
             Error::Internal { during, cause } => write!(f, "could not {during}: {cause}"),
         }
     }

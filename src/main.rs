@@ -1,3 +1,5 @@
 //! Arguments in, exit code out; nothing else.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pulumi_backend::command::serve::main()
+}

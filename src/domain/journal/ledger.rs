@@ -29,6 +29,20 @@ pub struct Verdict {
     pub new: Vec<usize>,
 }
 
+/// What a ledger needs to know of an entry: its numbers, and a hash of its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted {
+    step: Step,
+    hash: u64,
+}
+
+impl Noted {
+    /// Reads the whole text of the entry once.
+    pub fn of(entry: &Entry<'_>) -> Noted {
+        Noted { step: entry.step, hash: hash(entry.raw) }
+    }
+}
+
 impl Ledger {
     /// An empty journal on a base of that many resources.
     pub fn new(n_base_resources: usize) -> Ledger {
@@ -37,7 +51,7 @@ impl Ledger {
     }
 
     /// The ledger of a journal that was accepted before, from its stored entries in any order.
-    pub fn restore(n_base_resources: usize, entries: &[Entry<'_>]) -> Ledger {
+    pub fn restore(n_base_resources: usize, entries: &[Noted]) -> Ledger {
         let mut ledger = Ledger::new(n_base_resources);
         let new = (0..entries.len()).collect();
         ledger.apply(entries, &Verdict { new });
@@ -53,11 +67,11 @@ impl Ledger {
     ///
     /// `Error::Conflict` for another body under a known sequence id; `Error::Invalid` for an entry that points
     /// nowhere, as soon as all before it are known. Cost grows with the batch, not with the journal.
-    pub fn check(&self, entries: &[Entry<'_>]) -> Result<Verdict, Error> {
+    pub fn check(&self, entries: &[Noted]) -> Result<Verdict, Error> {
         let new = self.new_entries(entries)?;
         let mut steps: BTreeMap<i64, (&Step, Option<usize>)> = BTreeMap::new();
         for &i in &new {
-            steps.insert(entries[i].sequence_id(), (&entries[i].step, Some(i)));
+            steps.insert(entries[i].step.sequence_id, (&entries[i].step, Some(i)));
         }
         let mut outlook = Outlook::new(&self.known);
         for sequence_id in self.next_sequence_id.. {
@@ -73,10 +87,10 @@ impl Ledger {
     }
 
     /// Takes the new entries of a batch in, once they are stored.
-    pub fn apply(&mut self, entries: &[Entry<'_>], verdict: &Verdict) {
+    pub fn apply(&mut self, entries: &[Noted], verdict: &Verdict) {
         for entry in verdict.new.iter().map(|&i| &entries[i]) {
-            self.hashes.insert(entry.sequence_id(), hash(entry.raw));
-            self.ahead.insert(entry.sequence_id(), entry.step);
+            self.hashes.insert(entry.step.sequence_id, entry.hash);
+            self.ahead.insert(entry.step.sequence_id, entry.step);
         }
         while let Some(step) = self.ahead.remove(&self.next_sequence_id) {
             self.known.apply(&step);
@@ -85,12 +99,11 @@ impl Ledger {
     }
 
     /// Places of the entries that are not known yet, in the batch's order.
-    fn new_entries(&self, entries: &[Entry<'_>]) -> Result<Vec<usize>, Error> {
+    fn new_entries(&self, entries: &[Noted]) -> Result<Vec<usize>, Error> {
         let mut new = Vec::with_capacity(entries.len());
         let mut in_batch = HashMap::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            let sequence_id = entry.sequence_id();
-            let hash = hash(entry.raw);
+            let Noted { step: Step { sequence_id, .. }, hash } = *entry;
             match self.hashes.get(&sequence_id).or_else(|| in_batch.get(&sequence_id)) {
                 Some(known) if *known == hash => continue,
                 Some(_) => return Err(Error::Conflict(another_body(sequence_id))),

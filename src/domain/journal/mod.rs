@@ -9,5 +9,5 @@ mod prune;
 mod replay;
 
 pub use entry::{Entry, Kind, Step, parse_batch};
-pub use ledger::{Ledger, Verdict};
-pub use replay::{Manifest, Replayed, replay};
+pub use ledger::{Ledger, Noted, Verdict};
+pub use replay::{Manifest, Replayed, magic, replay};

@@ -1,0 +1,190 @@
+//! Checkpoints: whole, verbatim, or as a delta on the last verbatim text.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::call::{self, Call};
+use crate::domain::delta;
+use crate::domain::deployment::Deployment;
+use crate::domain::update::UpdateStatus;
+use crate::error::Error;
+use crate::http::Response;
+use crate::store;
+use crate::store::checkpoint::SaveCheckpoint;
+use crate::store::update::Update;
+use crate::store::version;
+
+/// Source: apitype/updates.go, `PatchUpdateCheckpointRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    #[serde(default)]
+    is_invalid: bool,
+    version: i64,
+    #[serde(borrow, default)]
+    features: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    deployment: Option<&'a RawValue>,
+}
+
+/// Replaces the update's state so far; the last one counts.
+pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let text = call.text()?;
+    let request: Whole = call::parse(&text)?;
+    let update = call.lease()?;
+    let Some(deployment) = request.deployment else {
+        let why =
+            if request.is_invalid { "invalidating a checkpoint is not supported" } else { "is missing" };
+        return Err(Error::invalid("deployment", why));
+    };
+    let features = request.features.map_or(String::new(), |f| format!(r#","features":{}"#, f.get()));
+    let text = format!(r#"{{"version":{}{features},"deployment":{}}}"#, request.version, deployment.get());
+    let checkpoint = Checkpoint::new(update, text, None, 0);
+    if update.status != UpdateStatus::Running {
+        return refuse_unless_taken_before(app, update, &checkpoint.hash);
+    }
+    checkpoint.save(app)?;
+    Ok(Response::no_content())
+}
+
+/// Source: apitype/updates.go, `PatchUpdateVerbatimCheckpointRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Verbatim<'a> {
+    #[serde(borrow)]
+    untyped_deployment: &'a RawValue,
+    sequence_number: i64,
+}
+
+/// Replaces the update's state so far, and is the text that the next delta stands on.
+///
+/// Errors: 409 for another text under a number that is taken.
+pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let text = call.text()?;
+    let request: Verbatim = call::parse(&text)?;
+    let sequence = checked_sequence(request.sequence_number)?;
+    let update = call.lease()?;
+    let hash: [u8; 32] = Sha256::digest(request.untyped_deployment.get()).into();
+    if update.status != UpdateStatus::Running {
+        return refuse_unless_taken_before(app, update, &hash);
+    }
+    if sequence <= update.checkpoint_sequence {
+        return repeat(app, update, sequence, &hash);
+    }
+    let text = request.untyped_deployment.get().to_string();
+    Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
+    Ok(Response::no_content())
+}
+
+/// Source: apitype/updates.go, `PatchUpdateCheckpointDeltaRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delta<'a> {
+    checkpoint_hash: String,
+    sequence_number: i64,
+    #[serde(borrow)]
+    deployment_delta: &'a RawValue,
+}
+
+/// Changes the last text and makes the result the update's state so far.
+///
+/// Errors: 400 if the result has not the announced hash; 409 if a number was left out. The client then sends all.
+pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let text = call.text()?;
+    let request: Delta = call::parse(&text)?;
+    let sequence = checked_sequence(request.sequence_number)?;
+    let update = call.lease()?;
+    let hash = crate::crypto::unhex(&request.checkpoint_hash).and_then(|bytes| bytes.try_into().ok());
+    let hash: [u8; 32] = hash.ok_or_else(|| Error::invalid("checkpointHash", "is not a SHA-256 in hex"))?;
+    if update.status != UpdateStatus::Running {
+        return refuse_unless_taken_before(app, update, &hash);
+    }
+    if sequence <= update.checkpoint_sequence {
+        return repeat(app, update, sequence, &hash);
+    }
+    let base = app.store.read(|conn| store::checkpoint::find_text(conn, update.id))?;
+    let base = base.filter(|_| sequence == update.checkpoint_sequence + 1).ok_or_else(|| {
+        Error::Conflict(format!(
+            "Checkpoint {sequence} is a delta, but the last one taken is {}.",
+            update.checkpoint_sequence
+        ))
+    })?;
+    let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
+    Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
+    Ok(Response::no_content())
+}
+
+fn checked_sequence(sequence: i64) -> Result<i64, Error> {
+    match sequence {
+        1.. => Ok(sequence),
+        _ => Err(Error::invalid("sequenceNumber", "must be 1 or more")),
+    }
+}
+
+/// A checkpoint under a number that is taken: fine if it is the same text, or older than the last.
+fn repeat(app: &App, update: &Update, sequence: i64, hash: &[u8; 32]) -> Result<Response, Error> {
+    let stored = app.store.read(|conn| store::checkpoint::find_hash(conn, update.id))?;
+    if sequence == update.checkpoint_sequence && stored.as_deref() != Some(hash) {
+        return Err(Error::Conflict(format!("Checkpoint {sequence} was taken before with another text.")));
+    }
+    Ok(Response::no_content())
+}
+
+/// `Ok` for a late repeat of what was taken before the update ended; else 403 with the reason of its end.
+pub fn refuse_unless_taken_before(app: &App, update: &Update, hash: &[u8; 32]) -> Result<Response, Error> {
+    if app.store.read(|conn| store::update::was_delivered(conn, update.id, hash))? {
+        return Ok(Response::no_content());
+    }
+    Err(Error::Forbidden(store::update::has_ended(update)))
+}
+
+/// A preview writes no state.
+pub fn require_writing(update: &Update) -> Result<(), Error> {
+    match update.is_dry_run {
+        true => Err(Error::invalid("", "a preview does not write state")),
+        false => Ok(()),
+    }
+}
+
+/// A checked text on its way to the writer.
+struct Checkpoint<'a> {
+    update: &'a Update,
+    text: String,
+    hash: [u8; 32],
+    expected_sequence: Option<i64>,
+    sequence: i64,
+}
+
+impl Checkpoint<'_> {
+    fn new(update: &Update, text: String, expected_sequence: Option<i64>, sequence: i64) -> Checkpoint<'_> {
+        let hash = Sha256::digest(text.as_bytes()).into();
+        Checkpoint { update, text, hash, expected_sequence, sequence }
+    }
+
+    fn save(self, app: &App) -> Result<(), Error> {
+        require_writing(self.update)?;
+        if self.update.journal_version > 0 {
+            return Err(Error::invalid(
+                "",
+                "this update was started with a journal; it sends no checkpoints",
+            ));
+        }
+        Deployment::parse(&self.text)?;
+        let is_saved = app.store.write(SaveCheckpoint {
+            update_id: self.update.id,
+            expected_sequence: self.expected_sequence,
+            sequence: self.sequence,
+            n_bytes: self.text.len(),
+            hash: self.hash,
+            body: version::deflate_text(&self.text),
+        })?;
+        if is_saved {
+            return Ok(());
+        }
+        // Another delivery of it won; whether it was the same is seen on what it left.
+        let update = app.store.read(|conn| store::update::read(conn, self.update.id))?;
+        repeat(app, &update, self.sequence, &self.hash).map(drop)
+    }
+}

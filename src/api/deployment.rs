@@ -1,0 +1,98 @@
+//! Export and import of whole deployments.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::crypto;
+use crate::domain::deployment::Deployment;
+use crate::domain::integrity;
+use crate::error::Error;
+use crate::http::{Body, Response, gzip};
+use crate::state::{self, State};
+use crate::store;
+use crate::store::update::Import;
+use crate::store::version::{self, Encoded};
+
+/// The stack's deployment; while an update runs, with all that it has reported.
+pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let stack_ref = call.stack_ref()?;
+    let now = app.clock.now_rfc3339();
+    let state = app.store.read(|conn| {
+        let stack = store::stack::get(conn, &stack_ref)?;
+        state::current(conn, &stack, now)
+    })?;
+    respond(call, state)
+}
+
+/// The deployment at the end of update `{version}`. 404 if there is none of that number.
+pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let stack_ref = call.stack_ref()?;
+    let text = call.parameter(3).to_string();
+    let number = text.parse::<i64>().ok().filter(|version| *version > 0);
+    let version =
+        number.ok_or_else(|| Error::invalid("version", format!("'{text}' is not a number from 1 on")))?;
+    let state = app.store.read(|conn| {
+        let stack = store::stack::get(conn, &stack_ref)?;
+        let deployment_id = store::version::find_version(conn, stack.id, version)?;
+        if deployment_id.is_none() && !store::update::has_ended_version(conn, stack.id, version)? {
+            return Err(Error::NotFound(format!("Stack '{stack_ref}' has no version {version}")));
+        }
+        state::stored(conn, deployment_id)
+    })?;
+    respond(call, state)
+}
+
+/// A client that takes gzip gets the stored compressed bytes; nothing is compressed again.
+fn respond(call: &Call, state: State) -> Result<Response, Error> {
+    let body = match state {
+        State::Stored(stored) if call.request.accepts_gzip() => {
+            Body::JsonGzip(gzip::frame(&stored.deflated, stored.crc32, stored.n_bytes))
+        }
+        state => Body::Json(state.into_text()?.into_bytes()),
+    };
+    Ok(Response::of(200, body))
+}
+
+/// Replaces the stack's deployment; done when it answers. A version and a history entry of its own.
+///
+/// Errors: 409 while an update runs; 400 for what is no deployment, or of another stack.
+pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let stack_ref = call.stack_ref()?;
+    let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
+    let text = call.text()?;
+    let deployment = Deployment::parse(&text)?;
+    let findings = integrity::check(&deployment);
+    if let Some(finding) = &findings {
+        log::warn!("import into {stack_ref}: the state is not sound: {finding}");
+    }
+
+    state::end_expired(app)?;
+    let uid = crypto::random_uuid()?;
+    app.store.write(Import {
+        stack_id: stack.id,
+        uid: uid.clone(),
+        requested_by: call.user_name().to_string(),
+        program: version::deflate_text("{}"),
+        deployment: Encoded::new(&deployment),
+        findings: findings.clone(),
+        now_unix: app.now_unix(),
+    })?;
+    Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
+}
+
+/// Tells the person at the CLI what is not sound in the state that was just stored.
+pub fn with_warning(response: Response, findings: Option<String>) -> Response {
+    match findings {
+        None => response,
+        Some(findings) => {
+            let line: String = findings.lines().take(3).collect::<Vec<_>>().join("; ");
+            let ascii: String =
+                line.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).take(1000).collect();
+            response.with_header(
+                "X-Pulumi-Warning",
+                format!("the state was stored, but it is not sound: {ascii}"),
+            )
+        }
+    }
+}

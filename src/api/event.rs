@@ -1,0 +1,141 @@
+//! Engine events: taken in batches, in any order, given back in order.
+
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::call::{self, Call};
+use crate::domain::update::UpdateStatus;
+use crate::error::Error;
+use crate::http::{Body, Response};
+use crate::limits;
+use crate::store;
+use crate::store::event::{AppendEvents, EventBatch};
+use crate::store::version;
+
+/// Source: apitype/events.go, `EngineEventBatch`.
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+/// What is looked at in an event; the rest is kept as it came.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(default)]
+    sequence: i64,
+    #[serde(borrow, default)]
+    summary_event: Option<Summary<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'a> {
+    #[serde(borrow, default)]
+    resource_changes: Option<&'a RawValue>,
+}
+
+/// Stores a batch; the same again changes nothing.
+pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let text = call.text()?;
+    let batch: Batch = call::parse(&text)?;
+    store(app, call, &batch.events)
+}
+
+/// Stores one event, as very old CLIs send them.
+pub fn append_one(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let text = call.text()?;
+    let event: &RawValue = call::parse(&text)?;
+    store(app, call, &[event])
+}
+
+fn store(app: &App, call: &Call, events: &[&RawValue]) -> Result<Response, Error> {
+    let update_id = call.lease()?.id;
+    let mut sequences = Vec::with_capacity(events.len());
+    let mut resource_changes = None;
+    for (i, raw) in events.iter().enumerate() {
+        let event: Event = serde_json::from_str(raw.get()).map_err(|cause| {
+            Error::invalid(format!("events[{i}]"), format!("is no engine event: {cause}"))
+        })?;
+        if event.sequence < 0 {
+            return Err(Error::invalid(format!("events[{i}].sequence"), "is negative"));
+        }
+        sequences.push(event.sequence);
+        let changes = event.summary_event.and_then(|summary| summary.resource_changes);
+        resource_changes = changes.map(|raw| raw.get().to_string()).or(resource_changes);
+    }
+    let (Some(&first_sequence), Some(&last_sequence)) = (sequences.iter().min(), sequences.iter().max())
+    else {
+        return Ok(Response::no_content());
+    };
+    let array = format!("[{}]", events.iter().map(|raw| raw.get()).collect::<Vec<_>>().join(","));
+    app.store.write(AppendEvents {
+        update_id,
+        first_sequence,
+        last_sequence,
+        hash: Sha256::digest(array.as_bytes()).into(),
+        body: version::deflate_text(&array),
+        resource_changes,
+    })?;
+    Ok(Response::no_content())
+}
+
+/// A page of an update's events in order of their sequence, each once.
+///
+/// The continuation token is the next sequence. It is null only after the last event of an update that has ended.
+pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let update = super::update::find(app, call)?;
+    let from_sequence = call.query_number("continuationToken", 0)?.unwrap_or(0) as i64;
+    let urn = call.query("urn").map(|urn| json!(urn).to_string());
+    let batches = app.store.read(|conn| store::event::list(conn, update.id, from_sequence))?;
+    let page = Page::of(&batches, from_sequence)?;
+    let has_ended = !matches!(update.status, UpdateStatus::NotStarted | UpdateStatus::Running);
+    let token = match page.next_sequence {
+        Some(next) => Some(next),
+        None if has_ended => None,
+        None => Some(page.events.last().map_or(from_sequence, |(sequence, _)| sequence + 1)),
+    };
+    let is_wanted = |raw: &&str| urn.as_ref().is_none_or(|urn| raw.contains(urn.as_str()));
+    let events: Vec<_> = page.events.iter().map(|(_, raw)| *raw).filter(is_wanted).collect();
+    let token = token.map_or("null".to_string(), |next| format!("\"{next}\""));
+    let text = format!(r#"{{"events":[{}],"continuationToken":{token}}}"#, events.join(","));
+    Ok(Response::of(200, Body::Json(text.into_bytes())))
+}
+
+/// Events in order, and where the next page begins.
+struct Page<'a> {
+    events: Vec<(i64, &'a str)>,
+    next_sequence: Option<i64>,
+}
+
+impl Page<'_> {
+    /// `batches` come by their first sequence. Events beyond the first sequence of a batch that was left out may
+    /// have predecessors in it, so they wait for the next page.
+    fn of(batches: &[EventBatch], from_sequence: i64) -> Result<Page<'_>, Error> {
+        let mut events = Vec::new();
+        for batch in batches {
+            let raws: Vec<&RawValue> = call::parse(&batch.text)?;
+            for raw in raws {
+                let event: Event = call::parse(raw.get())?;
+                if event.sequence >= from_sequence {
+                    events.push((event.sequence, raw.get()));
+                }
+            }
+        }
+        events.sort_by_key(|(sequence, _)| *sequence);
+        events.dedup_by_key(|(sequence, _)| *sequence);
+        let is_cut = batches.len() > limits::EVENT_PAGE_ROWS;
+        let boundary = batches.last().filter(|_| is_cut).map(|batch| batch.first_sequence);
+        // Many batches may begin at one sequence; then the page ends behind it, so that paging moves on.
+        let next_sequence =
+            boundary.map(|first| if first > from_sequence { first } else { from_sequence + 1 });
+        if let Some(next) = next_sequence {
+            events.retain(|(sequence, _)| *sequence < next);
+        }
+        Ok(Page { events, next_sequence })
+    }
+}

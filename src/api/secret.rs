@@ -1,0 +1,155 @@
+//! Secrets: encrypted and decrypted with the stack's key. Nothing of them is logged.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::crypto::keyring::StackKey;
+use crate::domain::rename::{self, Names};
+use crate::error::Error;
+use crate::http::Response;
+use crate::limits;
+use crate::store;
+use crate::store::secret::RecordDecryption;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+struct EncryptRequest {
+    plaintext: String,
+}
+
+#[derive(Deserialize)]
+struct DecryptRequest {
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct BatchEncryptRequest {
+    plaintexts: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct BatchDecryptRequest {
+    ciphertexts: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct BatchDecryptResponse<'a> {
+    plaintexts: BTreeMap<&'a str, String>,
+}
+
+/// `{"plaintext": base64}` → `{"ciphertext": base64}`.
+pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let key = key(app, call)?;
+    let request: EncryptRequest = call.json()?;
+    Response::json(&json!({ "ciphertext": encrypt_one(&key, "plaintext", &request.plaintext)? }))
+}
+
+/// `{"ciphertext": base64}` → `{"plaintext": base64}`. 400 for what is no ciphertext of this stack.
+pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let key = key(app, call)?;
+    let request: DecryptRequest = call.json()?;
+    Response::json(&json!({ "plaintext": decrypt_one(&key, "ciphertext", &request.ciphertext)? }))
+}
+
+/// As `encrypt`, for many; the answers are in the order of the questions.
+pub fn batch_encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let key = key(app, call)?;
+    let request: BatchEncryptRequest = call.json()?;
+    let plaintexts = request.plaintexts.unwrap_or_default();
+    check_count("plaintexts", plaintexts.len())?;
+    let values = plaintexts.iter().enumerate();
+    let ciphertexts = values.map(|(i, text)| encrypt_one(&key, &format!("plaintexts[{i}]"), text));
+    let ciphertexts = ciphertexts.collect::<Result<Vec<_>, _>>()?;
+    Response::json(&json!({ "ciphertexts": ciphertexts }))
+}
+
+/// As `decrypt`, for many. Each ciphertext asked for is a key of the answer; one that does not open fails all.
+pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let key = key(app, call)?;
+    let request: BatchDecryptRequest = call.json()?;
+    let ciphertexts = request.ciphertexts.unwrap_or_default();
+    check_count("ciphertexts", ciphertexts.len())?;
+    let mut plaintexts = BTreeMap::new();
+    for (i, ciphertext) in ciphertexts.iter().enumerate() {
+        if !plaintexts.contains_key(ciphertext.as_str()) {
+            plaintexts
+                .insert(ciphertext.as_str(), decrypt_one(&key, &format!("ciphertexts[{i}]"), ciphertext)?);
+        }
+    }
+    Response::json(&BatchDecryptResponse { plaintexts })
+}
+
+/// The key of the stack in the path. Asked before the body is read.
+fn key(app: &App, call: &Call) -> Result<Arc<StackKey>, Error> {
+    let stack_ref = call.stack_ref()?;
+    let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
+    app.stack_key(&stack)
+}
+
+fn check_count(field: &str, n_values: usize) -> Result<(), Error> {
+    match n_values > limits::BATCH_VALUES_MAX {
+        true => {
+            Err(Error::invalid(field, format!("more than {} values in one call", limits::BATCH_VALUES_MAX)))
+        }
+        false => Ok(()),
+    }
+}
+
+fn decode(field: &str, text: &str) -> Result<Vec<u8>, Error> {
+    STANDARD.decode(text).map_err(|cause| Error::invalid(field, format!("is not base64: {cause}")))
+}
+
+fn encrypt_one(key: &StackKey, field: &str, plaintext: &str) -> Result<String, Error> {
+    Ok(STANDARD.encode(key.encrypt(&decode(field, plaintext)?)?))
+}
+
+fn decrypt_one(key: &StackKey, field: &str, ciphertext: &str) -> Result<String, Error> {
+    let plaintext = key.decrypt(&decode(field, ciphertext)?).ok_or_else(|| {
+        Error::invalid(field, "was not encrypted by this server for this stack, or is damaged")
+    })?;
+    Ok(STANDARD.encode(plaintext))
+}
+
+/// A secret of a renamed stack with the new names in it; nothing if there is nothing to change.
+pub fn rewrite(key: &StackKey, ciphertext: &str, from: Names, to: Names) -> Option<String> {
+    let plaintext = key.decrypt(&STANDARD.decode(ciphertext).ok()?)?;
+    let renamed = rename::rename_plaintext(std::str::from_utf8(&plaintext).ok()?, from, to)?;
+    Some(STANDARD.encode(key.encrypt(renamed.as_bytes()).ok()?))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LogRequest {
+    secret_name: String,
+    command_name: String,
+}
+
+/// The CLI tells that it showed a secret of another provider.
+pub fn log_decryption(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let request: LogRequest = call.json()?;
+    record(app, call, request.secret_name)
+}
+
+/// The CLI tells that a command showed secrets.
+pub fn log_batch_decryption(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let request: LogRequest = call.json()?;
+    record(app, call, request.command_name)
+}
+
+fn record(app: &App, call: &Call, what: String) -> Result<Response, Error> {
+    let stack_ref = call.stack_ref()?;
+    let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
+    app.store.write(RecordDecryption {
+        stack_id: stack.id,
+        user_name: call.user_name().to_string(),
+        what,
+        now_unix: app.now_unix(),
+    })?;
+    Ok(Response::no_content())
+}

@@ -1,0 +1,34 @@
+//! App: what every handler can reach.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::keyring::{Keyring, StackKey};
+use crate::error::Error;
+use crate::store::Store;
+use crate::store::stack::Stack;
+
+/// The parts of a running server that handlers use.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The keys.
+    pub keyring: Keyring,
+    /// The time.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Config,
+}
+
+impl App {
+    /// Now, in seconds since 1970.
+    pub fn now_unix(&self) -> i64 {
+        self.clock.now_unix()
+    }
+
+    /// The key of a stack.
+    pub fn stack_key(&self, stack: &Stack) -> Result<Arc<StackKey>, Error> {
+        self.keyring.stack_key(stack.id, &stack.uid, &stack.key_sealed)
+    }
+}

@@ -1,0 +1,4 @@
+//! What the program does when it is called: for now, it serves.
+
+pub mod serve;
+mod signal;

@@ -1,0 +1,86 @@
+//! Response: a status, headers, and a body that says what its bytes are.
+
+use serde::Serialize;
+
+use super::gzip;
+use crate::error::Error;
+
+/// What the bytes of a body are.
+pub enum Body {
+    /// Nothing, as with 204.
+    Empty,
+    /// JSON text; compressed on the way out if the client takes it and it is worth it.
+    Json(Vec<u8>),
+    /// JSON text that is compressed already. Only for clients that take it.
+    JsonGzip(Vec<u8>),
+    /// Plain text.
+    Text(String),
+}
+
+/// An answer on its way out.
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers beside those that follow from the body.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// Below this a compressed body saves no packet.
+const COMPRESS_FROM_BYTES: usize = 4096;
+
+impl Response {
+    /// 200 with `value` as JSON.
+    pub fn json(value: &impl Serialize) -> Result<Response, Error> {
+        let text = serde_json::to_vec(value).map_err(|cause| Error::internal("write an answer", cause))?;
+        Ok(Response::of(200, Body::Json(text)))
+    }
+
+    /// 204.
+    pub fn no_content() -> Response {
+        Response::of(204, Body::Empty)
+    }
+
+    /// A status and a body.
+    pub fn of(status: u16, body: Body) -> Response {
+        Response { status, headers: Vec::new(), body }
+    }
+
+    /// With one more header.
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The bytes of the body and the headers that describe them.
+    pub(super) fn into_wire(self, accepts_gzip: bool) -> (Vec<(&'static str, String)>, Vec<u8>) {
+        let mut headers = self.headers;
+        let mut typed = |content_type: &str, is_gzip: bool| {
+            headers.push(("Content-Type", content_type.into()));
+            if is_gzip {
+                headers.push(("Content-Encoding", "gzip".into()));
+            }
+        };
+        let bytes = match self.body {
+            Body::Empty => Vec::new(),
+            Body::Text(text) => {
+                typed("text/plain; charset=utf-8", false);
+                text.into_bytes()
+            }
+            Body::JsonGzip(bytes) => {
+                typed("application/json", true);
+                bytes
+            }
+            Body::Json(text) if accepts_gzip && self.status == 200 && text.len() >= COMPRESS_FROM_BYTES => {
+                typed("application/json", true);
+                gzip::compress(&text)
+            }
+            Body::Json(text) => {
+                typed("application/json", false);
+                text
+            }
+        };
+        (headers, bytes)
+    }
+}

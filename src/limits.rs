@@ -1,0 +1,41 @@
+//! Every ceiling: a name, a unit, one line of why. At a ceiling there is an `Error`, never a stall.
+
+/// Bodies of calls that carry a few fields only.
+pub const BODY_BYTES_SMALL: usize = 1 << 20;
+/// Create an update: program, options, the stack's whole configuration (300 secrets, long values).
+pub const BODY_BYTES_CONFIG: usize = 64 << 20;
+/// A deployment, whole or as a checkpoint, after inflating: 10,000s of resources with large values.
+pub const BODY_BYTES_DEPLOYMENT: usize = 1 << 30;
+/// A batch of journal entries after inflating. One `write` entry may hold a whole state.
+pub const BODY_BYTES_JOURNAL: usize = 1 << 30;
+/// A batch of engine events after inflating: 50 events, each with a resource's old and new state.
+pub const BODY_BYTES_EVENTS: usize = 256 << 20;
+/// Secrets in one call: certificates and kubeconfigs, up to `BATCH_VALUES_MAX` of them.
+pub const BODY_BYTES_SECRETS: usize = 256 << 20;
+
+/// Values in one batch-encrypt or batch-decrypt. The CLI sends at most 1,000.
+pub const BATCH_VALUES_MAX: usize = 10_000;
+/// Jobs that may wait for the writer; one more is answered "busy, try again".
+pub const WRITER_QUEUE_JOBS: usize = 1024;
+/// Jobs that share one commit: bounds the answer time of the first of them.
+pub const WRITER_BATCH_JOBS: usize = 256;
+/// The write-ahead log is folded back into the database when it is idle and larger than this.
+pub const WAL_IDLE_BYTES: u64 = 4 << 20;
+/// The write-ahead log is folded back even under load when it is larger than this.
+pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Stacks on one page of the list.
+pub const STACK_PAGE_SIZE: usize = 100;
+/// Rows of events on one page; a row is one batch of up to 50 events.
+pub const EVENT_PAGE_ROWS: usize = 20;
+/// History entries on one page, whatever the caller asks for.
+pub const HISTORY_PAGE_MAX: usize = 1000;
+/// Characters in the message of an update; a longer one is cut, for it is only shown.
+pub const MESSAGE_CHARS_MAX: usize = 64 << 10;
+/// Tags on one stack.
+pub const TAGS_MAX: usize = 1000;
+/// How long a lease lasts. The CLI assumes exactly this, whatever it is told.
+pub const LEASE_SECS: i64 = 300;
+/// How often the housekeeper looks for leases that have run out, in milliseconds.
+pub const HOUSEKEEPING_MILLIS: u64 = 1000;
+/// Times that an update's end is worked out anew because the update went on meanwhile.
+pub const END_ATTEMPTS_MAX: usize = 20;

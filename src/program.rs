@@ -1,0 +1,46 @@
+//! The create request of an update, as far as the server looks into it. It is kept as it came.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Source: apitype/updates.go, `UpdateProgramRequest`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Program {
+    /// How the engine is to run.
+    pub options: Options,
+    /// `namespace:name` → value; secret ones hold ciphertext.
+    #[serde(deserialize_with = "or_default")]
+    pub config: BTreeMap<String, Box<RawValue>>,
+    /// What is shown in the history.
+    pub metadata: Metadata,
+}
+
+/// Source: apitype/updates.go, `UpdateOptions`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Options {
+    /// A preview of this kind of update.
+    pub dry_run: bool,
+}
+
+/// Source: apitype/updates.go, `UpdateMetadata`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Metadata {
+    /// Often the title of a commit.
+    #[serde(deserialize_with = "or_default")]
+    pub message: String,
+    /// As `git.head`, `ci.system`, `pulumi.version`.
+    #[serde(deserialize_with = "or_default")]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A Go client writes `null` for an empty map.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}

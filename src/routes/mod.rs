@@ -1,0 +1,6 @@
+//! Which handler, who may call it, how it fails.
+
+pub mod access;
+pub mod dispatch;
+pub mod errors;
+pub mod table;

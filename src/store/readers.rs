@@ -1,0 +1,46 @@
+//! Read-only connections, as many as are in use at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::Error;
+
+/// A pool that grows to the number of workers and never waits.
+pub struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub fn new(path: &Path) -> Readers {
+        Readers { path: path.to_path_buf(), idle: Mutex::default() }
+    }
+
+    /// Runs `query` in a read transaction: all its statements see the same state.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = self.idle.lock().expect("no panic under this lock").pop();
+        let conn = idle.map_or_else(|| self.open(), Ok)?;
+        let transaction = conn.unchecked_transaction()?;
+        let result = query(&transaction);
+        // A transaction that only read ends the same way whether committed or rolled back.
+        drop(transaction);
+        self.idle.lock().expect("no panic under this lock").push(conn);
+        result
+    }
+
+    fn open(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&self.path, flags)?;
+        conn.execute_batch(
+            "PRAGMA query_only = 1;
+             PRAGMA busy_timeout = 5000;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -4000;
+             PRAGMA trusted_schema = OFF;",
+        )?;
+        conn.set_prepared_statement_cache_capacity(64);
+        Ok(conn)
+    }
+}

@@ -1,0 +1,143 @@
+//! The tables, as numbered migrations: append only, a released one never changes.
+
+use rusqlite::Connection;
+
+use crate::error::Error;
+
+/// Oldest first. `user_version` of the database counts how many have run.
+const MIGRATIONS: &[&str] = &[INITIAL];
+
+const INITIAL: &str = "
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A row id is never used again: ciphertexts and keys are bound to it and to the uid.
+CREATE TABLE stacks (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid             TEXT NOT NULL UNIQUE,
+    org             TEXT NOT NULL,
+    project         TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    key_sealed      BLOB NOT NULL,
+    tags            TEXT NOT NULL,          -- JSON object
+    version         INTEGER NOT NULL DEFAULT 0,     -- number of the latest started update or import
+    deployment_id   INTEGER,                -- what export returns; none before the first
+    active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
+    created_at_unix INTEGER NOT NULL,
+    updated_at_unix INTEGER,
+    UNIQUE (org, project, name)
+) STRICT;
+
+-- A deployment's text, deflated. Never changed once written.
+CREATE TABLE deployments (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    stack_id    INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    n_resources INTEGER NOT NULL,
+    n_bytes     INTEGER NOT NULL,           -- of the text
+    crc32       INTEGER NOT NULL,           -- of the text, for the gzip frame
+    body        BLOB NOT NULL               -- raw deflate
+) STRICT;
+CREATE INDEX deployments_by_stack ON deployments(stack_id);
+
+-- The deployment at the end of each update. Several versions may share one.
+CREATE TABLE versions (
+    stack_id      INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    version       INTEGER NOT NULL,
+    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
+    PRIMARY KEY (stack_id, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX versions_by_deployment ON versions(deployment_id);
+
+CREATE TABLE updates (
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid                   TEXT NOT NULL UNIQUE,
+    stack_id              INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    kind                  TEXT NOT NULL,
+    is_dry_run            INTEGER NOT NULL,
+    status                TEXT NOT NULL CHECK (status IN ('not started', 'running', 'succeeded', 'failed', 'cancelled')),
+    version               INTEGER,          -- claimed at the start; none for a dry run
+    base_deployment_id    INTEGER,          -- what it started from, while it runs
+    requested_by          TEXT NOT NULL,
+    program               BLOB NOT NULL,    -- deflated JSON: the create request
+    created_at_unix       INTEGER NOT NULL,
+    started_at_unix       INTEGER,
+    ended_at_unix         INTEGER,
+    lease_hash            BLOB,
+    lease_expires_at_unix INTEGER,
+    journal_version       INTEGER NOT NULL DEFAULT 0,
+    checkpoint_sequence   INTEGER NOT NULL DEFAULT 0,
+    resource_changes      TEXT,             -- JSON object, from the summary event
+    n_resources           INTEGER,
+    findings              TEXT,             -- what is not sound in the resulting state, a sentence a line
+    end_note              TEXT,             -- why it ended, if not by its own CLI
+    delivered             BLOB              -- after the end: 16 bytes of hash of each batch or checkpoint taken
+) STRICT;
+CREATE INDEX updates_by_stack ON updates(stack_id, id);
+CREATE UNIQUE INDEX updates_one_running ON updates(stack_id) WHERE status = 'running' AND is_dry_run = 0;
+CREATE UNIQUE INDEX updates_by_version ON updates(stack_id, version) WHERE version IS NOT NULL;
+CREATE INDEX updates_by_lease ON updates(lease_expires_at_unix) WHERE status = 'running';
+
+-- A row is what was new in one batch: an object with its `entries`, deflated.
+CREATE TABLE journal (
+    id        INTEGER PRIMARY KEY,
+    update_id INTEGER NOT NULL REFERENCES updates(id) ON DELETE CASCADE,
+    n_entries INTEGER NOT NULL,
+    hash      BLOB NOT NULL,                -- SHA-256 of the batch as it arrived
+    body      BLOB NOT NULL
+) STRICT;
+CREATE INDEX journal_by_update ON journal(update_id, id);
+
+-- The last checkpoint of a running update: the text of an untyped deployment, deflated.
+CREATE TABLE checkpoints (
+    update_id INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
+    n_bytes   INTEGER NOT NULL,
+    hash      BLOB NOT NULL,                -- SHA-256 of the text
+    body      BLOB NOT NULL
+) STRICT;
+
+-- A row is one batch: a JSON array of events, deflated.
+CREATE TABLE events (
+    update_id      INTEGER NOT NULL REFERENCES updates(id) ON DELETE CASCADE,
+    first_sequence INTEGER NOT NULL,
+    last_sequence  INTEGER NOT NULL,
+    hash           BLOB NOT NULL,           -- SHA-256 of the array: a repeat is not stored again
+    body           BLOB NOT NULL,
+    PRIMARY KEY (update_id, first_sequence, hash)
+) STRICT;
+
+-- Who asked to see secrets: what the CLI reports of its own decryptions.
+CREATE TABLE decryptions (
+    id         INTEGER PRIMARY KEY,
+    stack_id   INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    at_unix    INTEGER NOT NULL,
+    user_name  TEXT NOT NULL,
+    what       TEXT NOT NULL
+) STRICT;
+CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
+";
+
+/// Brings the database up to date, each migration in a transaction of its own.
+///
+/// Errors: a database that a newer server has migrated is refused.
+pub fn migrate(conn: &mut Connection) -> Result<(), Error> {
+    let n_run: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if n_run > MIGRATIONS.len() {
+        return Err(Error::invalid(
+            "db",
+            format!(
+                "this database was written by a newer pulumi-backend (schema {n_run}; this one knows up to {}); \
+                 start it with that version, or restore a backup made before the upgrade",
+                MIGRATIONS.len()
+            ),
+        ));
+    }
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(n_run) {
+        let tx = conn.transaction()?;
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", index + 1)?;
+        tx.commit()?;
+    }
+    Ok(())
+}

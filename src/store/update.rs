@@ -1,0 +1,524 @@
+//! Updates: created, started, renewed, ended; the lock is the row itself (see the index `updates_one_running`).
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::version::{self, Encoded};
+use super::{Job, Tx, checkpoint, journal, stack};
+use crate::crypto::token::TokenHash;
+use crate::domain::update::{UpdateKind, UpdateStatus};
+use crate::error::Error;
+
+/// An update as it is stored, without what it wrote.
+#[derive(Clone)]
+pub struct Update {
+    /// Row id.
+    pub id: i64,
+    /// The id that clients see.
+    pub uid: String,
+    /// Row id of its stack.
+    pub stack_id: i64,
+    /// What it does.
+    pub kind: UpdateKind,
+    /// A preview: no lock, no version, no history.
+    pub is_dry_run: bool,
+    /// Where in its life it is.
+    pub status: UpdateStatus,
+    /// Its number, once started; none for a dry run.
+    pub version: Option<i64>,
+    /// The deployment it started from, while it runs.
+    pub base_deployment_id: Option<i64>,
+    /// Who created it.
+    pub requested_by: String,
+    /// When it was started.
+    pub started_at_unix: Option<i64>,
+    /// When it ended.
+    pub ended_at_unix: Option<i64>,
+    /// SHA-256 of its lease token, once started; it stays after the end.
+    pub lease_hash: Option<Vec<u8>>,
+    /// When its lease runs out.
+    pub lease_expires_at_unix: Option<i64>,
+    /// 1 if it journals, 0 if it sends checkpoints.
+    pub journal_version: i64,
+    /// Number of the last checkpoint taken; 0 if none.
+    pub checkpoint_sequence: i64,
+    /// Why it ended, if not by its own CLI.
+    pub end_note: Option<String>,
+}
+
+/// The line that every update conflict shows; CLIs and SDKs look for exactly this text.
+pub const ANOTHER_UPDATE: &str = "Another update is currently in progress.";
+
+/// Records that an update is wanted. It locks nothing yet.
+pub struct CreateUpdate {
+    /// Of which stack.
+    pub stack_id: i64,
+    /// Its new id.
+    pub uid: String,
+    /// What it will do.
+    pub kind: UpdateKind,
+    /// Whether it is a preview.
+    pub is_dry_run: bool,
+    /// Who asks.
+    pub requested_by: String,
+    /// The create request, deflated.
+    pub program: Vec<u8>,
+    /// Now.
+    pub now_unix: i64,
+}
+
+impl Job for CreateUpdate {
+    const NAME: &'static str = "create_update";
+    type Output = i64;
+
+    fn run(self, tx: &mut Tx) -> Result<i64, Error> {
+        stack::read(tx.conn, self.stack_id)?;
+        const SQL: &str = "
+            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, requested_by, program, created_at_unix)
+            VALUES (?1, ?2, ?3, ?4, 'not started', ?5, ?6, ?7)";
+        let row = (
+            &self.uid,
+            self.stack_id,
+            self.kind.as_str(),
+            self.is_dry_run,
+            &self.requested_by,
+            &self.program,
+            self.now_unix,
+        );
+        Ok(tx.conn.prepare_cached(SQL)?.insert(row)?)
+    }
+}
+
+/// Starts a created update: it takes the stack over and learns which version it will write.
+pub struct StartUpdate {
+    /// Which.
+    pub update_id: i64,
+    /// SHA-256 of its new lease token.
+    pub lease_hash: TokenHash,
+    /// When that runs out.
+    pub lease_expires_at_unix: i64,
+    /// The stack's tags from now on, a JSON object; none leaves them.
+    pub tags: Option<String>,
+    /// 1 to journal, 0 for checkpoints.
+    pub journal_version: i64,
+    /// Now.
+    pub now_unix: i64,
+}
+
+impl Job for StartUpdate {
+    const NAME: &'static str = "start_update";
+    /// The version of the stack: the one claimed, or for a dry run the current one.
+    type Output = i64;
+
+    fn run(self, tx: &mut Tx) -> Result<i64, Error> {
+        let update = read(tx.conn, self.update_id)?;
+        let stack = stack::read(tx.conn, update.stack_id)?;
+        if update.status != UpdateStatus::NotStarted {
+            return Err(Error::Conflict(format!("Update '{}' has already been started.", update.uid)));
+        }
+        let version = if update.is_dry_run {
+            None
+        } else {
+            refuse_if_running(tx.conn, stack.id)?;
+            Some(stack::claim_version(tx, stack.id, &update.uid, self.now_unix)?)
+        };
+        const SQL: &str = "
+            UPDATE updates
+            SET status = 'running', version = ?2, base_deployment_id = ?3, started_at_unix = ?4,
+                lease_hash = ?5, lease_expires_at_unix = ?6, journal_version = ?7
+            WHERE id = ?1";
+        tx.conn.prepare_cached(SQL)?.execute((
+            update.id,
+            version,
+            stack.deployment_id,
+            self.now_unix,
+            self.lease_hash.0,
+            self.lease_expires_at_unix,
+            self.journal_version,
+        ))?;
+        if let (Some(tags), false) = (&self.tags, update.is_dry_run) {
+            stack::set_tags(tx, stack.id, tags)?;
+        }
+        Ok(version.unwrap_or(stack.version))
+    }
+}
+
+/// Extends a lease; it is never shortened. Answers when it now runs out.
+///
+/// Errors: `Forbidden` if the update has ended.
+pub struct RenewLease {
+    /// Which.
+    pub update_id: i64,
+    /// Wanted end.
+    pub lease_expires_at_unix: i64,
+}
+
+impl Job for RenewLease {
+    const NAME: &'static str = "renew_lease";
+    type Output = i64;
+
+    fn run(self, tx: &mut Tx) -> Result<i64, Error> {
+        read_running(tx.conn, self.update_id)?;
+        const SQL: &str = "
+            UPDATE updates SET lease_expires_at_unix = max(lease_expires_at_unix, ?2)
+            WHERE id = ?1 RETURNING lease_expires_at_unix";
+        let row = (self.update_id, self.lease_expires_at_unix);
+        Ok(tx.conn.prepare_cached(SQL)?.query_row(row, |row| row.get(0))?)
+    }
+}
+
+/// How far an update had come when its end was worked out. If it went on since, the end is worked out anew.
+#[derive(PartialEq, Eq, Clone, Debug)]
+pub struct Progress {
+    /// Row id of the last journal batch; 0 if none.
+    pub last_journal_row: i64,
+    /// SHA-256 of the last checkpoint's text, if any.
+    pub checkpoint_hash: Option<Vec<u8>>,
+}
+
+/// The deployment that an update ends with.
+pub enum EndState {
+    /// What it started from: it wrote nothing.
+    Base,
+    /// What it wrote.
+    Written(Encoded),
+}
+
+/// Ends an update, whatever the reason: the version, the history, the status and the lock in one commit.
+///
+/// Answers false, and changes nothing, if the update went on since `progress`.
+/// Errors: `Forbidden` if it has ended already.
+pub struct EndUpdate {
+    /// Which.
+    pub update_id: i64,
+    /// How it ended.
+    pub status: UpdateStatus,
+    /// Who or what ended it, if not its own CLI.
+    pub note: Option<String>,
+    /// What `state` was worked out from.
+    pub progress: Progress,
+    /// What it leaves behind.
+    pub state: EndState,
+    /// What is not sound in it, a sentence a line.
+    pub findings: Option<String>,
+    /// If given, the update is ended only if its lease has run out by then.
+    pub only_if_expired_by_unix: Option<i64>,
+    /// Now.
+    pub now_unix: i64,
+}
+
+impl Job for EndUpdate {
+    const NAME: &'static str = "end_update";
+    type Output = bool;
+
+    fn run(self, tx: &mut Tx) -> Result<bool, Error> {
+        let update = read_running(tx.conn, self.update_id)?;
+        let is_renewed =
+            self.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by));
+        if is_renewed || find_progress(tx.conn, update.id)? != self.progress {
+            return Ok(false);
+        }
+        let n_resources = match update.version {
+            Some(version) => Some(self.store_version(tx, &update, version)?),
+            None => None,
+        };
+        const SQL: &str = "
+            UPDATE updates
+            SET status = ?2, ended_at_unix = ?3, end_note = ?4, findings = ?5, n_resources = ?6,
+                delivered = ?7, base_deployment_id = NULL
+            WHERE id = ?1";
+        let delivered = delivered_hashes(tx.conn, update.id)?;
+        tx.conn.prepare_cached(SQL)?.execute((
+            update.id,
+            self.status.as_str(),
+            self.now_unix,
+            &self.note,
+            &self.findings,
+            n_resources,
+            delivered,
+        ))?;
+        journal::delete(tx, update.id)?;
+        checkpoint::delete(tx, update.id)?;
+        Ok(true)
+    }
+}
+
+impl EndUpdate {
+    /// The number of resources that the stack has now.
+    fn store_version(&self, tx: &Tx, update: &Update, version: i64) -> Result<i64, Error> {
+        let deployment_id = match &self.state {
+            EndState::Written(encoded) => Some(version::insert_deployment(tx, update.stack_id, encoded)?),
+            EndState::Base => update.base_deployment_id,
+        };
+        stack::touch(tx, update.stack_id, self.now_unix)?;
+        let Some(deployment_id) = deployment_id else { return Ok(0) };
+        version::set_version(tx, update.stack_id, version, deployment_id)?;
+        stack::set_deployment(tx, update.stack_id, deployment_id)?;
+        Ok(version::read_n_resources(tx.conn, deployment_id)? as i64)
+    }
+}
+
+/// Replaces a stack's deployment from outside: a version and a history entry of its own.
+///
+/// Errors: `Conflict` while an update runs.
+pub struct Import {
+    /// Into which stack.
+    pub stack_id: i64,
+    /// Id of the history entry.
+    pub uid: String,
+    /// Who imports.
+    pub requested_by: String,
+    /// What stands in for a create request, deflated.
+    pub program: Vec<u8>,
+    /// The new deployment.
+    pub deployment: Encoded,
+    /// What is not sound in it, a sentence a line.
+    pub findings: Option<String>,
+    /// Now.
+    pub now_unix: i64,
+}
+
+impl Job for Import {
+    const NAME: &'static str = "import";
+    type Output = ();
+
+    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+        stack::read(tx.conn, self.stack_id)?;
+        refuse_if_running(tx.conn, self.stack_id)?;
+        let version = stack::claim_version(tx, self.stack_id, &self.uid, self.now_unix)?;
+        let deployment_id = version::insert_deployment(tx, self.stack_id, &self.deployment)?;
+        version::set_version(tx, self.stack_id, version, deployment_id)?;
+        stack::set_deployment(tx, self.stack_id, deployment_id)?;
+        const SQL: &str = "
+            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by, program,
+                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
+            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)";
+        tx.conn.prepare_cached(SQL)?.execute((
+            &self.uid,
+            self.stack_id,
+            version,
+            &self.requested_by,
+            &self.program,
+            self.now_unix,
+            self.deployment.n_resources(),
+            &self.findings,
+        ))?;
+        Ok(())
+    }
+}
+
+/// `Conflict`, in the words that CLIs look for, if an update has the stack.
+pub fn refuse_if_running(conn: &Connection, stack_id: i64) -> Result<(), Error> {
+    match find_running(conn, stack_id)? {
+        Some(_) => Err(Error::Conflict(ANOTHER_UPDATE.into())),
+        None => Ok(()),
+    }
+}
+
+/// How far an update has come.
+pub fn find_progress(conn: &Connection, update_id: i64) -> Result<Progress, Error> {
+    Ok(Progress {
+        last_journal_row: journal::find_last_row(conn, update_id)?,
+        checkpoint_hash: checkpoint::find_hash(conn, update_id)?,
+    })
+}
+
+/// 16 bytes of the hash of each batch and of the last checkpoint, to know a late repeat by.
+fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error> {
+    let mut hashes = journal::list_hashes(conn, update_id)?;
+    hashes.extend(checkpoint::find_hash(conn, update_id)?);
+    Ok(hashes.iter().flat_map(|hash| &hash[..16]).copied().collect())
+}
+
+/// Whether a batch or checkpoint with this SHA-256 was taken before the update ended.
+pub fn was_delivered(conn: &Connection, update_id: i64, hash: &[u8; 32]) -> Result<bool, Error> {
+    const SQL: &str = "SELECT delivered FROM updates WHERE id = ?1";
+    let delivered: Option<Vec<u8>> = conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0))?;
+    Ok(delivered.is_some_and(|hashes| hashes.chunks(16).any(|known| known == &hash[..16])))
+}
+
+const COLUMNS: &str =
+    "id, uid, stack_id, kind, is_dry_run, status, version, base_deployment_id, requested_by,
+    started_at_unix, ended_at_unix, lease_hash, lease_expires_at_unix, journal_version, checkpoint_sequence,
+    end_note";
+
+fn find_where(
+    conn: &Connection,
+    condition: &str,
+    key: impl rusqlite::Params,
+) -> Result<Option<Update>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM updates WHERE {condition}");
+    Ok(conn.prepare_cached(&sql)?.query_row(key, from_row).optional()?)
+}
+
+/// The update with this id, on this stack.
+pub fn find(conn: &Connection, stack_id: i64, uid: &str) -> Result<Option<Update>, Error> {
+    find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))
+}
+
+/// The update that has the stack now: at most one.
+pub fn find_running(conn: &Connection, stack_id: i64) -> Result<Option<Update>, Error> {
+    find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])
+}
+
+/// The update with this row id; `NotFound` if its stack has been deleted meanwhile.
+pub fn read(conn: &Connection, update_id: i64) -> Result<Update, Error> {
+    find_where(conn, "id = ?1", [update_id])?
+        .ok_or_else(|| Error::NotFound("the update's stack has been deleted".into()))
+}
+
+/// The update with this row id; `Forbidden`, with the reason, if it does not run any more.
+pub fn read_running(conn: &Connection, update_id: i64) -> Result<Update, Error> {
+    let update = read(conn, update_id)?;
+    match update.status {
+        UpdateStatus::Running => Ok(update),
+        _ => Err(Error::Forbidden(has_ended(&update))),
+    }
+}
+
+/// Why the lease of an update does not open it any more, as a sentence.
+pub fn has_ended(update: &Update) -> String {
+    match &update.end_note {
+        Some(note) => format!("Update '{}' has ended: {note}.", update.uid),
+        None => format!("Update '{}' has already completed as {}.", update.uid, update.status.as_str()),
+    }
+}
+
+/// Running updates, previews too, whose lease had run out at `by_unix`.
+pub fn list_expired(conn: &Connection, by_unix: i64) -> Result<Vec<i64>, Error> {
+    const SQL: &str = "SELECT id FROM updates WHERE status = 'running' AND lease_expires_at_unix <= ?1";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let ids = statement.query_map([by_unix], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Whether an update of that number has ended; it may have left no deployment, if there never was one.
+pub fn has_ended_version(conn: &Connection, stack_id: i64, version: i64) -> Result<bool, Error> {
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM updates
+                       WHERE stack_id = ?1 AND version = ?2 AND ended_at_unix IS NOT NULL)";
+    Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0))?)
+}
+
+/// The create request of an update, as it came.
+pub fn read_program(conn: &Connection, update_id: i64) -> Result<String, Error> {
+    const SQL: &str = "SELECT program FROM updates WHERE id = ?1";
+    let deflated: Vec<u8> = conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0))?;
+    version::inflate_text(&deflated, crate::limits::BODY_BYTES_CONFIG)
+}
+
+/// An entry of the history: an update that was started and is no preview.
+pub struct HistoryEntry {
+    /// What it does.
+    pub kind: UpdateKind,
+    /// Where in its life it is.
+    pub status: UpdateStatus,
+    /// The id that clients see.
+    pub uid: String,
+    /// Its number.
+    pub version: i64,
+    /// When it was started.
+    pub started_at_unix: i64,
+    /// When it ended; none while it runs.
+    pub ended_at_unix: Option<i64>,
+    /// The create request.
+    pub program: String,
+    /// JSON object of counts by step operation.
+    pub resource_changes: Option<String>,
+    /// Resources of the resulting deployment; none while it runs.
+    pub n_resources: Option<i64>,
+    /// Who created it.
+    pub requested_by: String,
+    /// What is not sound in the result.
+    pub findings: Option<String>,
+}
+
+/// The history of a stack, newest first.
+pub fn list_history(
+    conn: &Connection,
+    stack_id: i64,
+    offset: usize,
+    n_max: usize,
+) -> Result<Vec<HistoryEntry>, Error> {
+    const SQL: &str = "
+        SELECT kind, status, uid, version, started_at_unix, ended_at_unix, program, resource_changes,
+               n_resources, requested_by, findings
+        FROM updates
+        WHERE stack_id = ?1 AND version IS NOT NULL
+        ORDER BY version DESC
+        LIMIT ?3 OFFSET ?2";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let mut rows = statement.query((stack_id, offset, n_max))?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let deflated: Vec<u8> = row.get(6)?;
+        entries.push(HistoryEntry {
+            kind: kind_from(row, 0)?,
+            status: status_from(row, 1)?,
+            uid: row.get(2)?,
+            version: row.get(3)?,
+            started_at_unix: row.get(4)?,
+            ended_at_unix: row.get(5)?,
+            program: version::inflate_text(&deflated, crate::limits::BODY_BYTES_CONFIG)?,
+            resource_changes: row.get(7)?,
+            n_resources: row.get(8)?,
+            requested_by: row.get(9)?,
+            findings: row.get(10)?,
+        });
+    }
+    Ok(entries)
+}
+
+/// Ids of a stack's previews that were started, newest first.
+pub fn list_previews(
+    conn: &Connection,
+    stack_id: i64,
+    is_ascending: bool,
+    offset: usize,
+    n_max: usize,
+) -> Result<Vec<String>, Error> {
+    let order = if is_ascending { "ASC" } else { "DESC" };
+    let sql = format!(
+        "SELECT uid FROM updates
+         WHERE stack_id = ?1 AND is_dry_run = 1 AND status <> 'not started'
+         ORDER BY id {order} LIMIT ?3 OFFSET ?2"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let uids = statement.query_map((stack_id, offset, n_max), |row| row.get(0))?;
+    Ok(uids.collect::<Result<_, _>>()?)
+}
+
+fn from_row(row: &Row) -> rusqlite::Result<Update> {
+    Ok(Update {
+        id: row.get(0)?,
+        uid: row.get(1)?,
+        stack_id: row.get(2)?,
+        kind: kind_from(row, 3)?,
+        is_dry_run: row.get(4)?,
+        status: status_from(row, 5)?,
+        version: row.get(6)?,
+        base_deployment_id: row.get(7)?,
+        requested_by: row.get(8)?,
+        started_at_unix: row.get(9)?,
+        ended_at_unix: row.get(10)?,
+        lease_hash: row.get(11)?,
+        lease_expires_at_unix: row.get(12)?,
+        journal_version: row.get(13)?,
+        checkpoint_sequence: row.get(14)?,
+        end_note: row.get(15)?,
+    })
+}
+
+fn kind_from(row: &Row, column: usize) -> rusqlite::Result<UpdateKind> {
+    let text: String = row.get(column)?;
+    UpdateKind::parse(&text).map_err(|_| unknown(column))
+}
+
+fn status_from(row: &Row, column: usize) -> rusqlite::Result<UpdateStatus> {
+    let text: String = row.get(column)?;
+    UpdateStatus::parse(&text).map_err(|_| unknown(column))
+}
+
+/// A word in the database that this version does not know.
+fn unknown(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "unknown word".into(), rusqlite::types::Type::Text)
+}

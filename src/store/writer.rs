@@ -1,0 +1,243 @@
+//! The one thread that writes. It takes all that is queued, runs each job in a savepoint of one transaction,
+//! commits once (one fsync), and only then answers. A panic here ends the process: it may not guess about state.
+
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use rusqlite::Connection;
+
+use super::journal::Ledgers;
+use crate::error::Error;
+use crate::limits;
+
+/// How long the queue must be empty before the write-ahead log is folded back.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// One decision: load, decide, save, in one transaction. It brings its own time and random ids, so the same
+/// job on the same rows gives the same rows.
+pub trait Job: Send + 'static {
+    /// For the log and the metrics.
+    const NAME: &'static str;
+    /// What the caller learns once it is on disk.
+    type Output: Send + 'static;
+    /// Runs in a savepoint: an error undoes what it did, and nothing else.
+    fn run(self, tx: &mut Tx) -> Result<Self::Output, Error>;
+}
+
+/// The writable connection inside a transaction, with what the writer remembers of running journals.
+pub struct Tx<'a> {
+    /// The connection.
+    pub conn: &'a Connection,
+    pub(super) ledgers: &'a mut Ledgers,
+}
+
+/// A job on its way, with the way back for its result.
+trait Queued: Send {
+    /// Runs the job and keeps its result; false if its changes must be undone.
+    fn run(&mut self, tx: &mut Tx) -> bool;
+    /// Hands the kept result to the caller, or the failure of the whole commit.
+    fn answer(self: Box<Self>, commit: &Result<(), String>);
+}
+
+struct Pending<J: Job> {
+    job: Option<J>,
+    result: Option<Result<J::Output, Error>>,
+    reply: Sender<Result<J::Output, Error>>,
+}
+
+impl<J: Job> Queued for Pending<J> {
+    fn run(&mut self, tx: &mut Tx) -> bool {
+        let job = self.job.take().expect("a job runs once");
+        let result = job.run(tx);
+        let is_ok = result.is_ok();
+        if let Err(Error::Internal { during, cause }) = &result {
+            log::error!("job {}: could not {during}: {cause}", J::NAME);
+        }
+        self.result = Some(result);
+        is_ok
+    }
+
+    fn answer(self: Box<Self>, commit: &Result<(), String>) {
+        let result = match commit {
+            Ok(()) => self.result.expect("answered after it ran"),
+            Err(why) if why == OUT_OF_SPACE => Err(Error::OutOfSpace),
+            Err(why) => Err(Error::internal("commit to the database", why.clone())),
+        };
+        // The caller may have given up; the job is done all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+const OUT_OF_SPACE: &str = "out of space";
+
+/// The way to the writer thread.
+pub struct Writer {
+    queue: Option<Sender<Box<dyn Queued>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Takes over the connection.
+    pub fn start(conn: Connection, path: &Path) -> Result<Writer, Error> {
+        let (queue, jobs) = bounded(limits::WRITER_QUEUE_JOBS);
+        let mut wal_path = path.as_os_str().to_owned();
+        wal_path.push("-wal");
+        let wal_path = PathBuf::from(wal_path);
+        let run = move || {
+            let _end = EndProcessOnPanic;
+            Loop { conn, jobs, wal_path, ledgers: Ledgers::default(), has_unfolded: true }.run();
+        };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
+        let thread = thread.map_err(|cause| Error::internal("start the writer thread", cause))?;
+        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues the job and waits for its commit.
+    pub fn write<J: Job>(&self, job: J) -> Result<J::Output, Error> {
+        let (reply, answer) = bounded(1);
+        let pending = Pending { job: Some(job), result: None, reply };
+        let queue = self.queue.as_ref().expect("open until stopped");
+        queue.try_send(Box::new(pending)).map_err(|refused| match refused {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Disconnected(_) => Error::internal("write", "the writer has stopped"),
+        })?;
+        answer.recv().map_err(|_| Error::internal("write", "the writer has stopped"))?
+    }
+
+    pub fn queue_len(&self) -> usize {
+        self.queue.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Carries out what is queued, then ends the thread.
+    pub fn stop(mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a panic in the writer ends the process");
+        }
+    }
+}
+
+/// Ends the process when the writer thread panics, after the panic has been printed.
+struct EndProcessOnPanic;
+
+impl Drop for EndProcessOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::exit(101);
+        }
+    }
+}
+
+struct Loop {
+    conn: Connection,
+    jobs: Receiver<Box<dyn Queued>>,
+    wal_path: PathBuf,
+    ledgers: Ledgers,
+    /// Whether anything was committed since the log was last folded back.
+    has_unfolded: bool,
+}
+
+impl Loop {
+    fn run(mut self) {
+        loop {
+            match self.jobs.recv_timeout(IDLE) {
+                Ok(first) => self.run_batch(first),
+                Err(RecvTimeoutError::Timeout) if self.has_unfolded => self.fold_if_idle(),
+                Err(RecvTimeoutError::Timeout) => match self.jobs.recv() {
+                    Ok(first) => self.run_batch(first),
+                    Err(_) => break,
+                },
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.close();
+    }
+
+    fn run_batch(&mut self, first: Box<dyn Queued>) {
+        let mut batch = vec![first];
+        let commit = self.run_jobs(&mut batch);
+        if let Err(why) = &commit {
+            log::error!("commit of {} jobs failed, nothing of them was stored: {why}", batch.len());
+            self.ledgers.clear();
+        }
+        for job in batch {
+            job.answer(&commit);
+        }
+        self.has_unfolded = true;
+        if self.wal_bytes() > limits::WAL_BYTES_MAX {
+            self.fold("PASSIVE");
+        }
+    }
+
+    /// Runs the jobs of `batch`, and those that are queued meanwhile, in one transaction.
+    fn run_jobs(&mut self, batch: &mut Vec<Box<dyn Queued>>) -> Result<(), String> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let mut n_done = 0;
+        while n_done < batch.len() {
+            if let Err(why) = self.run_in_savepoint(&mut batch[n_done]) {
+                self.undo();
+                return Err(why);
+            }
+            n_done += 1;
+            if n_done == batch.len() && batch.len() < limits::WRITER_BATCH_JOBS {
+                batch.extend(self.jobs.try_recv());
+            }
+        }
+        self.execute("COMMIT").inspect_err(|_| self.undo())
+    }
+
+    fn run_in_savepoint(&mut self, job: &mut Box<dyn Queued>) -> Result<(), String> {
+        self.execute("SAVEPOINT job")?;
+        let is_ok = job.run(&mut Tx { conn: &self.conn, ledgers: &mut self.ledgers });
+        if self.conn.is_autocommit() {
+            // SQLite itself rolls the whole transaction back on some errors, as a full disk.
+            return Err(OUT_OF_SPACE.into());
+        }
+        if is_ok {
+            return self.execute("RELEASE job");
+        }
+        self.execute("ROLLBACK TO job")?;
+        self.execute("RELEASE job")
+    }
+
+    fn undo(&self) {
+        // Without a transaction there is nothing to undo, which is what is wanted.
+        let _ = self.execute("ROLLBACK");
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), String> {
+        let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        done.map(drop).map_err(|cause| match cause.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => OUT_OF_SPACE.to_string(),
+            _ => cause.to_string(),
+        })
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal_path).map_or(0, |file| file.len())
+    }
+
+    fn fold_if_idle(&mut self) {
+        self.has_unfolded = false;
+        if self.wal_bytes() > limits::WAL_IDLE_BYTES {
+            self.fold("PASSIVE");
+        }
+    }
+
+    /// Copies the write-ahead log into the database file. Failing is harmless: the log stays and is read.
+    fn fold(&self, mode: &str) {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        if let Err(cause) = self.conn.query_row(&sql, [], |_| Ok(())) {
+            log::warn!("could not fold the write-ahead log into the database: {cause}");
+        }
+    }
+
+    fn close(self) {
+        self.fold("TRUNCATE");
+        if let Err((_, cause)) = self.conn.close() {
+            log::warn!("could not close the database: {cause}");
+        }
+    }
+}
