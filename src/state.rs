@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::call;
+use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
 use crate::domain::journal::{self, Manifest};
@@ -13,47 +14,27 @@ use crate::error::Error;
 use crate::limits;
 use crate::store::stack::Stack;
 use crate::store::update::{EndState, EndUpdate, Progress, Update};
-use crate::store::version::{Encoded, Stored};
+use crate::store::version::Encoded;
 use crate::store::{self, Connection};
 
-/// A stack's deployment.
-pub enum State {
-    /// There never was one.
-    Empty,
-    /// As it is stored.
-    Stored(Stored),
-    /// What a running update has reported so far, as text.
-    Running(String),
-}
-
-impl State {
-    /// The deployment's text.
-    pub fn into_text(self) -> Result<String, Error> {
-        match self {
-            State::Empty => Ok(Deployment::empty().to_text()),
-            State::Stored(stored) => stored.text(),
-            State::Running(text) => Ok(text),
-        }
-    }
-}
-
-/// The stack's deployment now; while an update runs, with all it has reported.
-pub fn current(conn: &Connection, stack: &Stack, now: String) -> Result<State, Error> {
+/// The text of the stack's deployment now; while an update runs, with all it has reported.
+pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<String, Error> {
+    let key = app.stack_key(stack)?;
     if let Some(update) = store::update::find_running(conn, stack.id)? {
-        let written = Written::read(conn, &update)?;
+        let written = Written::read(conn, &key, &update)?;
         if !written.is_nothing() {
-            return Ok(State::Running(written.materialize(&update, now)?.text));
+            return Ok(written.materialize(&update, app.clock.now_rfc3339())?.text);
         }
     }
-    stored(conn, stack.deployment_id)
+    stored(conn, &key, stack.deployment_id)
 }
 
-/// A stored deployment, or none.
-pub fn stored(conn: &Connection, deployment_id: Option<i64>) -> Result<State, Error> {
-    Ok(match deployment_id {
-        Some(id) => State::Stored(store::version::read_deployment(conn, id)?),
-        None => State::Empty,
-    })
+/// The text of a stored deployment, or of the empty one.
+pub fn stored(conn: &Connection, key: &StackKey, deployment_id: Option<i64>) -> Result<String, Error> {
+    match deployment_id {
+        Some(id) => store::version::read_text(conn, key, id),
+        None => Ok(Deployment::empty().to_text()),
+    }
 }
 
 /// Who or what ends an update, and as what.
@@ -72,16 +53,17 @@ pub struct Ending {
 /// Errors: `Forbidden` if it has ended already; `Busy` if it goes on faster than its end can be worked out.
 pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        let (update, written) = app.store.read(|conn| {
+        let (update, key, written) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
-            let written = Written::read(conn, &update)?;
-            Ok((update, written))
+            let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
+            let written = Written::read(conn, &key, &update)?;
+            Ok((update, key, written))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
             return Ok(None);
         }
         let progress = written.progress.clone();
-        let (state, findings) = written.into_end_state(&update, app.clock.now_rfc3339())?;
+        let (state, findings) = written.into_end_state(app, &key, &update)?;
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
@@ -123,10 +105,12 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
 /// What a running update has written, as it is stored.
 struct Written {
     progress: Progress,
-    base: State,
+    /// The text of what it started from, if it journals.
+    base: String,
     /// Batches of journal entries, in order of arrival.
     batches: Vec<String>,
-    checkpoint: Option<String>,
+    /// The last checkpoint: where it is stored, and its text.
+    checkpoint: Option<(i64, String)>,
     cli_version: String,
 }
 
@@ -137,13 +121,17 @@ struct Materialized {
 }
 
 impl Written {
-    fn read(conn: &Connection, update: &Update) -> Result<Written, Error> {
+    fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<Written, Error> {
         let progress = store::update::find_progress(conn, update.id)?;
         let is_journal = progress.last_journal_row > 0;
+        let checkpoint = match store::checkpoint::find(conn, update.id)? {
+            Some(found) => Some((found.deployment_id, store::version::read_text(conn, key, found.deployment_id)?)),
+            None => None,
+        };
         Ok(Written {
-            base: if is_journal { stored(conn, update.base_deployment_id)? } else { State::Empty },
+            base: if is_journal { stored(conn, key, update.base_deployment_id)? } else { String::new() },
             batches: store::journal::list_batches(conn, update.id)?,
-            checkpoint: store::checkpoint::find_text(conn, update.id)?,
+            checkpoint,
             cli_version: if is_journal { cli_version(conn, update.id)? } else { String::new() },
             progress,
         })
@@ -155,12 +143,11 @@ impl Written {
 
     /// Replays the journal, or takes the checkpoint. Linear in the base and the entries.
     fn materialize(self, update: &Update, now: String) -> Result<Materialized, Error> {
-        if let Some(text) = self.checkpoint {
+        if let Some((_, text)) = self.checkpoint {
             return Ok(Materialized { text, findings: Vec::new() });
         }
         let failed = |cause| Error::internal(format!("replay the journal of update {}", update.uid), cause);
-        let base = self.base.into_text()?;
-        let base = Deployment::parse(&base).map_err(failed)?;
+        let base = Deployment::parse(&self.base).map_err(failed)?;
         let mut entries = Vec::new();
         for batch in &self.batches {
             entries.extend(journal::parse_batch(batch).map_err(failed)?);
@@ -170,16 +157,26 @@ impl Written {
         Ok(Materialized { text: replayed.deployment.to_text(), findings: replayed.findings })
     }
 
-    fn into_end_state(self, update: &Update, now: String) -> Result<(EndState, Option<String>), Error> {
+    fn into_end_state(
+        self,
+        app: &App,
+        key: &StackKey,
+        update: &Update,
+    ) -> Result<(EndState, Option<String>), Error> {
         if self.is_nothing() || update.is_dry_run {
             return Ok((EndState::Base, None));
         }
-        let Materialized { text, mut findings } = self.materialize(update, now)?;
+        let checkpoint_id = self.checkpoint.as_ref().map(|(id, _)| *id);
+        let Materialized { text, mut findings } = self.materialize(update, app.clock.now_rfc3339())?;
         let deployment = Deployment::parse(&text)
             .map_err(|cause| Error::internal(format!("read the state of update {}", update.uid), cause))?;
         findings.extend(integrity::check(&deployment));
         let findings = (!findings.is_empty()).then(|| findings.join("\n"));
-        Ok((EndState::Written(Encoded::new(&deployment)), findings))
+        let state = match checkpoint_id {
+            Some(id) => EndState::Checkpoint(id),
+            None => EndState::Written(Encoded::new(&app.store, key, Some(update.stack_id), &deployment)?),
+        };
+        Ok((state, findings))
     }
 }
 

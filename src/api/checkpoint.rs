@@ -11,10 +11,10 @@ use crate::domain::deployment::Deployment;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
-use crate::store;
+use crate::store::{self, Connection};
 use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
-use crate::store::version;
+use crate::store::version::{self, Encoded};
 
 /// Source: apitype/updates.go, `PatchUpdateCheckpointRequest`.
 #[derive(Deserialize)]
@@ -104,16 +104,24 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     if sequence <= update.checkpoint_sequence {
         return repeat(app, update, sequence, &hash);
     }
-    let base = app.store.read(|conn| store::checkpoint::find_text(conn, update.id))?;
-    let base = base.filter(|_| sequence == update.checkpoint_sequence + 1).ok_or_else(|| {
-        Error::Conflict(format!(
+    if sequence != update.checkpoint_sequence + 1 || update.checkpoint_sequence == 0 {
+        return Err(Error::Conflict(format!(
             "Checkpoint {sequence} is a delta, but the last one taken is {}.",
             update.checkpoint_sequence
-        ))
-    })?;
+        )));
+    }
+    let base = app.store.read(|conn| last_text(app, conn, update))?;
     let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
     Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
     Ok(Response::no_content())
+}
+
+/// The text of the update's last checkpoint.
+fn last_text(app: &App, conn: &Connection, update: &Update) -> Result<String, Error> {
+    let stack = store::stack::read(conn, update.stack_id)?;
+    let last = store::checkpoint::find(conn, update.id)?;
+    let last = last.ok_or_else(|| Error::Conflict("There is no checkpoint for this delta.".into()))?;
+    version::read_text(conn, &*app.stack_key(&stack)?, last.deployment_id)
 }
 
 fn checked_sequence(sequence: i64) -> Result<i64, Error> {
@@ -125,8 +133,9 @@ fn checked_sequence(sequence: i64) -> Result<i64, Error> {
 
 /// A checkpoint under a number that is taken: fine if it is the same text, or older than the last.
 fn repeat(app: &App, update: &Update, sequence: i64, hash: &[u8; 32]) -> Result<Response, Error> {
-    let stored = app.store.read(|conn| store::checkpoint::find_hash(conn, update.id))?;
-    if sequence == update.checkpoint_sequence && stored.as_deref() != Some(hash) {
+    let stored = app.store.read(|conn| store::checkpoint::find(conn, update.id))?;
+    let is_same = stored.is_some_and(|stored| stored.hash == hash);
+    if sequence == update.checkpoint_sequence && !is_same {
         return Err(Error::Conflict(format!("Checkpoint {sequence} was taken before with another text.")));
     }
     Ok(Response::no_content())
@@ -171,14 +180,14 @@ impl Checkpoint<'_> {
                 "this update was started with a journal; it sends no checkpoints",
             ));
         }
-        Deployment::parse(&self.text)?;
+        let deployment = Deployment::parse(&self.text)?;
+        let stack = app.store.read(|conn| store::stack::read(conn, self.update.stack_id))?;
         let is_saved = app.store.write(SaveCheckpoint {
             update_id: self.update.id,
             expected_sequence: self.expected_sequence,
             sequence: self.sequence,
-            n_bytes: self.text.len(),
             hash: self.hash,
-            body: version::deflate_text(&self.text),
+            deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
         })?;
         if is_saved {
             return Ok(());

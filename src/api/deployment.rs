@@ -8,8 +8,8 @@ use crate::crypto;
 use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
 use crate::error::Error;
-use crate::http::{Body, Response, gzip};
-use crate::state::{self, State};
+use crate::http::{Body, Response};
+use crate::state;
 use crate::store;
 use crate::store::update::Import;
 use crate::store::version::{self, Encoded};
@@ -17,12 +17,11 @@ use crate::store::version::{self, Encoded};
 /// The stack's deployment; while an update runs, with all that it has reported.
 pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
-    let now = app.clock.now_rfc3339();
-    let state = app.store.read(|conn| {
+    let text = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        state::current(conn, &stack, now)
+        state::current(app, conn, &stack)
     })?;
-    respond(call, state)
+    Ok(Response::of(200, Body::Json(text.into_bytes())))
 }
 
 /// The deployment at the end of update `{version}`. 404 if there is none of that number.
@@ -32,26 +31,15 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
     let number = text.parse::<i64>().ok().filter(|version| *version > 0);
     let version =
         number.ok_or_else(|| Error::invalid("version", format!("'{text}' is not a number from 1 on")))?;
-    let state = app.store.read(|conn| {
+    let text = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
         let deployment_id = store::version::find_version(conn, stack.id, version)?;
         if deployment_id.is_none() && !store::update::has_ended_version(conn, stack.id, version)? {
             return Err(Error::NotFound(format!("Stack '{stack_ref}' has no version {version}")));
         }
-        state::stored(conn, deployment_id)
+        state::stored(conn, &*app.stack_key(&stack)?, deployment_id)
     })?;
-    respond(call, state)
-}
-
-/// A client that takes gzip gets the stored compressed bytes; nothing is compressed again.
-fn respond(call: &Call, state: State) -> Result<Response, Error> {
-    let body = match state {
-        State::Stored(stored) if call.request.accepts_gzip() => {
-            Body::JsonGzip(gzip::frame(&stored.deflated, stored.crc32, stored.n_bytes))
-        }
-        state => Body::Json(state.into_text()?.into_bytes()),
-    };
-    Ok(Response::of(200, body))
+    Ok(Response::of(200, Body::Json(text.into_bytes())))
 }
 
 /// Replaces the stack's deployment; done when it answers. A version and a history entry of its own.
@@ -74,7 +62,7 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
         program: version::deflate_text("{}"),
-        deployment: Encoded::new(&deployment),
+        deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
         findings: findings.clone(),
         now_unix: app.now_unix(),
     })?;

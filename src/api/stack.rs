@@ -15,7 +15,7 @@ use crate::domain::rename::{self, Names};
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::limits;
-use crate::state::{self, State};
+use crate::state;
 use crate::store;
 use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter};
 use crate::store::version::Encoded;
@@ -54,12 +54,14 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     let deployment = request.state.map(|text| Deployment::parse(text.get())).transpose()?;
 
     let uid = crypto::random_uuid()?;
+    let (key, key_sealed) = app.keyring.make_stack_key(&uid)?;
+    let encode = |deployment| Encoded::new(&app.store, &key, None, deployment);
     app.store.write(CreateStack {
-        key_sealed: app.keyring.make_stack_key(&uid)?,
+        key_sealed,
         uid,
         stack_ref,
         tags: to_json(&tags),
-        deployment: deployment.as_ref().map(Encoded::new),
+        deployment: deployment.as_ref().map(encode).transpose()?,
         now_unix: app.now_unix(),
     })?;
     Response::json(&json!({ "messages": [] }))
@@ -248,7 +250,7 @@ pub fn delete(app: &App, call: &mut Call) -> Result<Response, Error> {
     state::end_expired(app)?;
     for _ in 0..limits::END_ATTEMPTS_MAX {
         let (stack, current) = read_current(app, &stack_ref)?;
-        if !is_forced && !is_empty(current)? {
+        if !is_forced && !Deployment::parse(&current)?.is_removable()? {
             return Err(Error::invalid("", "Stack still contains resources."));
         }
         if app.store.write(DeleteStack { stack_id: stack.id, deployment_id: stack.deployment_id })? {
@@ -258,19 +260,14 @@ pub fn delete(app: &App, call: &mut Call) -> Result<Response, Error> {
     Err(Error::Busy)
 }
 
-/// A stack and its stored deployment; `Conflict` while an update runs.
-fn read_current(app: &App, stack_ref: &StackRef) -> Result<(Stack, State), Error> {
+/// A stack and the text of its deployment; `Conflict` while an update runs.
+fn read_current(app: &App, stack_ref: &StackRef) -> Result<(Stack, String), Error> {
     app.store.read(|conn| {
         let stack = store::stack::get(conn, stack_ref)?;
         store::update::refuse_if_running(conn, stack.id)?;
-        let state = state::stored(conn, stack.deployment_id)?;
-        Ok((stack, state))
+        let text = state::stored(conn, &*app.stack_key(&stack)?, stack.deployment_id)?;
+        Ok((stack, text))
     })
-}
-
-fn is_empty(state: State) -> Result<bool, Error> {
-    let text = state.into_text()?;
-    Deployment::parse(&text)?.is_removable()
 }
 
 /// Source: apitype/stacks.go, `StackRenameRequest`. Both are always sent; an empty one stays as it is.
@@ -312,7 +309,7 @@ fn try_rename(app: &App, from: &StackRef, to: &StackRef) -> Result<bool, Error> 
         tags.insert(PROJECT_TAG.into(), to.project.to_string());
     }
     let deployment = match stack.deployment_id {
-        Some(_) => Some(rewrite(app, &stack, &current.into_text()?, to)?),
+        Some(_) => Some(rewrite(app, &stack, &current, to)?),
         None => None,
     };
     app.store.write(RenameStack {
@@ -340,5 +337,5 @@ fn rewrite(app: &App, stack: &Stack, text: &str, to: &StackRef) -> Result<Encode
     let (from, to) = (names(&stack.stack_ref), names(to));
     let mut rewrite_secret = |ciphertext: &str| super::secret::rewrite(&key, ciphertext, from, to);
     let renamed = rename::rename(deployment, from, to, &mut rewrite_secret)?;
-    Ok(Encoded::new(&renamed))
+    Encoded::new(&app.store, &key, Some(stack.id), &renamed)
 }

@@ -68,6 +68,8 @@ pub struct Keyring {
 /// The key of one stack, bound to its id: a renamed stack keeps it.
 pub struct StackKey {
     sealer: Sealer,
+    /// For keyed hashes; made from the key, and of no use to find it.
+    hash_key: Zeroizing<[u8; 32]>,
     stack_uid: String,
 }
 
@@ -99,10 +101,11 @@ impl Keyring {
         self.master.open(b"canary", sealed).is_some_and(|text| text == CANARY)
     }
 
-    /// A new stack's key, sealed with the master key for the database.
-    pub fn make_stack_key(&self, stack_uid: &str) -> Result<Vec<u8>, Error> {
+    /// A new stack's key, and the same sealed with the master key for the database.
+    pub fn make_stack_key(&self, stack_uid: &str) -> Result<(StackKey, Vec<u8>), Error> {
         let key = Zeroizing::new(random_bytes::<32>()?);
-        self.master.seal(&stack_key_label(stack_uid), key.as_slice())
+        let sealed = self.master.seal(&stack_key_label(stack_uid), key.as_slice())?;
+        Ok((StackKey::new(&key, stack_uid), sealed))
     }
 
     /// The key of a stack, opened once and then kept in memory.
@@ -115,13 +118,34 @@ impl Keyring {
             .and_then(|key| key.as_slice().try_into().ok())
             .map(Zeroizing::new)
             .ok_or_else(|| damaged(&format!("open the key of stack {stack_uid}")))?;
-        let key = Arc::new(StackKey { sealer: Sealer::new(&key), stack_uid: stack_uid.to_string() });
+        let key = Arc::new(StackKey::new(&key, stack_uid));
         self.stacks.write().expect("no panic under this lock").insert(stack_id, key.clone());
         Ok(key)
     }
 }
 
 impl StackKey {
+    fn new(key: &[u8; 32], stack_uid: &str) -> StackKey {
+        let hash_key = Sha256::new_with_prefix(b"pulumi-backend hash key").chain_update(key).finalize();
+        let hash_key = Zeroizing::new(hash_key.into());
+        StackKey { sealer: Sealer::new(key), hash_key, stack_uid: stack_uid.to_string() }
+    }
+
+    /// Seals a value of this stack; `what` says what it is, and must be said again to open it.
+    pub fn seal(&self, what: &str, plain: &[u8]) -> Result<Vec<u8>, Error> {
+        self.sealer.seal(&self.label(what), plain)
+    }
+
+    /// Opens a sealed value; nothing if it is another one, of another stack, or damaged.
+    pub fn open(&self, what: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.sealer.open(&self.label(what), sealed)
+    }
+
+    /// A SHA-256 that nobody can reproduce without this key.
+    pub fn keyed_hasher(&self, what: &str) -> Sha256 {
+        Sha256::new_with_prefix(*self.hash_key).chain_update([what.len() as u8]).chain_update(what)
+    }
+
     /// Encrypts a secret value for the CLI.
     pub fn encrypt(&self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         self.sealer.seal(&self.label("secret"), plaintext)

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Job, Tx, update, version};
+use super::version::{self, Encoded};
+use super::{Job, Tx, update};
 use crate::error::Error;
-use crate::limits;
 
 /// Replaces the checkpoint of a running update.
 ///
@@ -17,12 +17,10 @@ pub struct SaveCheckpoint {
     pub expected_sequence: Option<i64>,
     /// Its own number; 0 for a plain checkpoint.
     pub sequence: i64,
-    /// Length of the text.
-    pub n_bytes: usize,
     /// SHA-256 of the text.
     pub hash: [u8; 32],
-    /// The text, deflated.
-    pub body: Vec<u8>,
+    /// The deployment.
+    pub deployment: Encoded,
 }
 
 impl Job for SaveCheckpoint {
@@ -34,33 +32,37 @@ impl Job for SaveCheckpoint {
         if self.expected_sequence.is_some_and(|expected| expected != update.checkpoint_sequence) {
             return Ok(false);
         }
+        let before = find(tx.conn, update.id)?;
+        let deployment_id = version::insert_deployment(tx, update.stack_id, &self.deployment)?;
         const SQL: &str = "
-            INSERT INTO checkpoints (update_id, n_bytes, hash, body) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (update_id) DO UPDATE
-            SET n_bytes = excluded.n_bytes, hash = excluded.hash, body = excluded.body";
-        let row = (update.id, self.n_bytes, self.hash, &self.body);
-        tx.conn.prepare_cached(SQL)?.execute(row)?;
+            INSERT INTO checkpoints (update_id, hash, deployment_id) VALUES (?1, ?2, ?3)
+            ON CONFLICT (update_id) DO UPDATE SET hash = excluded.hash, deployment_id = excluded.deployment_id";
+        tx.conn.prepare_cached(SQL)?.execute((update.id, self.hash, deployment_id))?;
+        if let Some(before) = before {
+            version::delete_deployment_if_unused(tx, before.deployment_id)?;
+        }
         const SET_SEQUENCE: &str = "UPDATE updates SET checkpoint_sequence = ?2 WHERE id = ?1";
         tx.conn.prepare_cached(SET_SEQUENCE)?.execute((update.id, self.sequence))?;
         Ok(true)
     }
 }
 
-/// The text of an update's last checkpoint.
-pub fn find_text(conn: &Connection, update_id: i64) -> Result<Option<String>, Error> {
-    const SQL: &str = "SELECT body FROM checkpoints WHERE update_id = ?1";
-    let body: Option<Vec<u8>> =
-        conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0)).optional()?;
-    body.map(|deflated| version::inflate_text(&deflated, limits::BODY_BYTES_DEPLOYMENT)).transpose()
+/// A stored checkpoint.
+pub struct Checkpoint {
+    /// SHA-256 of its text.
+    pub hash: Vec<u8>,
+    /// The deployment.
+    pub deployment_id: i64,
 }
 
-/// SHA-256 of the text of an update's last checkpoint.
-pub fn find_hash(conn: &Connection, update_id: i64) -> Result<Option<Vec<u8>>, Error> {
-    const SQL: &str = "SELECT hash FROM checkpoints WHERE update_id = ?1";
-    Ok(conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0)).optional()?)
+/// An update's last checkpoint.
+pub fn find(conn: &Connection, update_id: i64) -> Result<Option<Checkpoint>, Error> {
+    const SQL: &str = "SELECT hash, deployment_id FROM checkpoints WHERE update_id = ?1";
+    let from_row = |row: &rusqlite::Row| Ok(Checkpoint { hash: row.get(0)?, deployment_id: row.get(1)? });
+    Ok(conn.prepare_cached(SQL)?.query_row([update_id], from_row).optional()?)
 }
 
-/// Removes an update's checkpoint.
+/// Removes an update's checkpoint; its deployment stays.
 pub fn delete(tx: &Tx, update_id: i64) -> Result<(), Error> {
     tx.conn.prepare_cached("DELETE FROM checkpoints WHERE update_id = ?1")?.execute([update_id])?;
     Ok(())

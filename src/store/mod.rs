@@ -4,6 +4,7 @@
 //! This seam is where another engine would attach: nothing outside this module knows that it is SQLite.
 
 pub mod checkpoint;
+mod chunk;
 pub mod event;
 pub mod journal;
 pub mod meta;

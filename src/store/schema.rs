@@ -30,16 +30,27 @@ CREATE TABLE stacks (
     UNIQUE (org, project, name)
 ) STRICT;
 
--- A deployment's text, deflated. Never changed once written.
+-- A deployment: everything but its resources, their order, and the runs that hold them (see chunk.rs).
+-- Never changed once written.
 CREATE TABLE deployments (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    stack_id    INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
-    n_resources INTEGER NOT NULL,
-    n_bytes     INTEGER NOT NULL,           -- of the text
-    crc32       INTEGER NOT NULL,           -- of the text, for the gzip frame
-    body        BLOB NOT NULL               -- raw deflate
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    stack_id     INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    n_resources  INTEGER NOT NULL,
+    n_bytes      INTEGER NOT NULL,          -- of the text
+    header       BLOB NOT NULL,             -- deflated, sealed
+    resource_order BLOB NOT NULL,
+    runs         BLOB NOT NULL              -- row ids, as differences
 ) STRICT;
 CREATE INDEX deployments_by_stack ON deployments(stack_id);
+
+-- Runs of resources, each stored once for all deployments of its stack that have it.
+CREATE TABLE runs (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    hash     BLOB NOT NULL,                 -- keyed, of the text
+    body     BLOB NOT NULL,                 -- deflated, sealed
+    UNIQUE (stack_id, hash)
+) STRICT;
 
 -- The deployment at the end of each update. Several versions may share one.
 CREATE TABLE versions (
@@ -89,13 +100,13 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_by_update ON journal(update_id, id);
 
--- The last checkpoint of a running update: the text of an untyped deployment, deflated.
+-- The last checkpoint of a running update.
 CREATE TABLE checkpoints (
-    update_id INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
-    n_bytes   INTEGER NOT NULL,
-    hash      BLOB NOT NULL,                -- SHA-256 of the text
-    body      BLOB NOT NULL
+    update_id     INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
+    hash          BLOB NOT NULL,            -- SHA-256 of the text
+    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
+CREATE INDEX checkpoints_by_deployment ON checkpoints(deployment_id);
 
 -- A row is one batch: a JSON array of events, deflated.
 CREATE TABLE events (

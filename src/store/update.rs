@@ -179,6 +179,8 @@ pub struct Progress {
 pub enum EndState {
     /// What it started from: it wrote nothing.
     Base,
+    /// Its last checkpoint, which is stored already.
+    Checkpoint(i64),
     /// What it wrote.
     Written(Encoded),
 }
@@ -247,6 +249,7 @@ impl EndUpdate {
     fn store_version(&self, tx: &Tx, update: &Update, version: i64) -> Result<i64, Error> {
         let deployment_id = match &self.state {
             EndState::Written(encoded) => Some(version::insert_deployment(tx, update.stack_id, encoded)?),
+            EndState::Checkpoint(deployment_id) => Some(*deployment_id),
             EndState::Base => update.base_deployment_id,
         };
         stack::touch(tx, update.stack_id, self.now_unix)?;
@@ -318,14 +321,14 @@ pub fn refuse_if_running(conn: &Connection, stack_id: i64) -> Result<(), Error> 
 pub fn find_progress(conn: &Connection, update_id: i64) -> Result<Progress, Error> {
     Ok(Progress {
         last_journal_row: journal::find_last_row(conn, update_id)?,
-        checkpoint_hash: checkpoint::find_hash(conn, update_id)?,
+        checkpoint_hash: checkpoint::find(conn, update_id)?.map(|checkpoint| checkpoint.hash),
     })
 }
 
 /// 16 bytes of the hash of each batch and of the last checkpoint, to know a late repeat by.
 fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error> {
     let mut hashes = journal::list_hashes(conn, update_id)?;
-    hashes.extend(checkpoint::find_hash(conn, update_id)?);
+    hashes.extend(checkpoint::find(conn, update_id)?.map(|checkpoint| checkpoint.hash));
     Ok(hashes.iter().flat_map(|hash| &hash[..16]).copied().collect())
 }
 
