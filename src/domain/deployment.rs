@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::domain::json::{self, Flaw, Scanner};
 use crate::domain::resource::{Features, ResourceFacts, Wrong, resource_facts};
@@ -13,9 +14,8 @@ use crate::error::Error;
 pub const SCHEMA_VERSION_MAX: i64 = 4;
 
 /// What a stack has that was never updated.
-const EMPTY: &str = concat!(
-    r#"{"version":3,"deployment":{"manifest":{"time":"0001-01-01T00:00:00Z","magic":"","version":""}}}"#
-);
+const EMPTY: &str =
+    r#"{"version":3,"deployment":{"manifest":{"time":"0001-01-01T00:00:00Z","magic":"","version":""}}}"#;
 
 /// A deployment document (UntypedDeployment) cut at its resources; joined again, it is the text that was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,33 @@ impl<'a> Deployment<'a> {
         Header::of(&self.head, &self.tail)
     }
 
+    /// Puts `value`, a JSON text, in the place of the member `key` of the inner `deployment`, or adds the member.
+    pub fn set_member(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let header = self.header()?;
+        let place =
+            header.places.iter().rev().find(|(known, _)| known == key).map(|(_, place)| place.clone());
+        let start = header.members_start;
+        let is_only = self.head[start.min(self.head.len())..].trim_start().starts_with('}');
+        match place {
+            Some(place) => self.splice(place, value),
+            None => {
+                let comma = if is_only { "" } else { "," };
+                self.splice(start..start, &format!("{}:{value}{comma}", json::string(key)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts `text` in the place of a range of head and tail joined, which lies in one of the two.
+    fn splice(&mut self, place: Range<usize>, text: &str) {
+        let n_head_bytes = self.head.len();
+        if place.end <= n_head_bytes {
+            self.head.to_mut().replace_range(place, text);
+        } else {
+            self.tail.to_mut().replace_range(place.start - n_head_bytes..place.end - n_head_bytes, text);
+        }
+    }
+
     /// True if there is no resource but the one that stands for the stack: such a stack may be removed.
     pub fn is_removable(&self) -> Result<bool, Error> {
         match self.resources.as_slice() {
@@ -164,6 +191,10 @@ pub struct Header<'a> {
     pub unknown: Vec<(Cow<'a, str>, &'a str)>,
     /// Members of the document that are not known here.
     pub unknown_outer: Vec<(Cow<'a, str>, &'a str)>,
+    /// Where the members of `deployment` start, behind its `{`, in head and tail joined.
+    members_start: usize,
+    /// Key and place of the value, in head and tail joined, of each member of `deployment` but the resources.
+    places: Vec<(Cow<'a, str>, Range<usize>)>,
 }
 
 /// What is done with the resources when they come.
@@ -174,7 +205,7 @@ impl<'a> Header<'a> {
     pub fn of(head: &'a str, tail: &'a str) -> Result<Header<'a>, Error> {
         let mut scanner = Scanner::new(head);
         Header::scan(&mut scanner, &mut |scanner| {
-            *scanner = Scanner::behind_value(tail, 1);
+            *scanner = Scanner::behind_value(tail, head.len());
             Ok(())
         })
     }
@@ -217,6 +248,7 @@ impl<'a> Header<'a> {
             return Err(Error::invalid(field, "must be an object"));
         }
         scanner.open_object().map_err(broken)?;
+        self.members_start = scanner.position();
         let mut has_resources = false;
         while let Some(key) = scanner.next_member().map_err(broken)? {
             if key == "resources" {
@@ -230,7 +262,9 @@ impl<'a> Header<'a> {
                 }
                 continue;
             }
-            self.set(field, key, scanner.value().map_err(broken)?)?;
+            let value = scanner.value().map_err(broken)?;
+            self.places.push((key.clone(), scanner.position() - value.len()..scanner.position()));
+            self.set(field, key, value)?;
         }
         Ok(())
     }

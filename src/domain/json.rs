@@ -28,6 +28,8 @@ impl std::fmt::Display for Flaw {
 pub struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Where `text` starts in a longer one, if it is the rest of that.
+    origin: usize,
     /// True between an opening bracket and its first member or element.
     just_opened: bool,
     /// The closing brackets that `value` waits for; kept to be reused.
@@ -37,22 +39,22 @@ pub struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// A scanner at the start of `text`.
     pub fn new(text: &'a str) -> Scanner<'a> {
-        Scanner { text, at: 0, just_opened: false, closers: Vec::new() }
+        Scanner { text, at: 0, origin: 0, just_opened: false, closers: Vec::new() }
     }
 
-    /// A scanner inside an object or array, behind a value at byte `at`.
-    pub fn behind_value(text: &'a str, at: usize) -> Scanner<'a> {
-        Scanner { at, ..Scanner::new(text) }
+    /// A scanner behind the first byte of `rest`, which ends a value of a longer text; `origin` is its place there.
+    pub fn behind_value(rest: &'a str, origin: usize) -> Scanner<'a> {
+        Scanner { at: 1, origin, ..Scanner::new(rest) }
     }
 
     /// Byte offset of what comes next.
     pub fn position(&self) -> usize {
-        self.at
+        self.origin + self.at
     }
 
-    /// The text from byte `start` to here.
+    /// The text from byte offset `start` to here.
     pub fn text_since(&self, start: usize) -> &'a str {
-        &self.text[start..self.at]
+        &self.text[start - self.origin..self.at]
     }
 
     /// The next byte that is not whitespace; 0 at the end. Skips the whitespace.
@@ -97,7 +99,7 @@ impl<'a> Scanner<'a> {
     /// Steps over one value and returns its text, without the whitespace around it.
     pub fn value(&mut self) -> Result<&'a str, Flaw> {
         self.peek();
-        let start = self.at;
+        let start = self.position();
         self.closers.clear();
         loop {
             if self.scalar_or_open()? {
@@ -125,7 +127,7 @@ impl<'a> Scanner<'a> {
     /// Steps over a string and returns its token, quotes and escapes included.
     pub fn string_token(&mut self) -> Result<&'a str, Flaw> {
         self.peek();
-        let start = self.at;
+        let start = self.position();
         self.string()?;
         Ok(self.text_since(start))
     }
@@ -139,7 +141,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn flaw(&self, expected: &'static str) -> Flaw {
-        Flaw { at: self.at, expected }
+        Flaw { at: self.position(), expected }
     }
 
     fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Flaw> {

@@ -2,8 +2,13 @@
 //! Deployments and resources stay the JSON text that arrived; a rule reads facts off that text and edits it as text.
 
 pub mod json;
+pub mod name;
+pub mod update;
 pub mod urn;
 
+pub mod delta;
 pub mod deployment;
+pub mod integrity;
 pub mod journal;
+pub mod rename;
 pub mod resource;

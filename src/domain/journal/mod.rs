@@ -10,4 +10,4 @@ mod replay;
 
 pub use entry::{Entry, Kind, Step, parse_batch};
 pub use ledger::{Ledger, Verdict};
-pub use replay::{Manifest, Replayed, replay};
+pub use replay::{Manifest, Replayed, magic, replay};

@@ -84,6 +84,20 @@ impl<'a: 'h, 'h> Plan<'a, 'h> {
         planner.generate();
         Ok(planner.plan)
     }
+
+    /// True if a resource of the result is one of the base, untouched by any entry.
+    pub fn keeps_base_resource(&self) -> bool {
+        let mut is_base: Option<Vec<bool>> = None;
+        for stage in &self.stages {
+            let keeps = |slot: &Slot<'a>| match (slot.source, &is_base) {
+                (Source::Kept(index), Some(is_base)) => is_base[index],
+                (Source::Kept(_), None) => true,
+                (Source::Brought(_), _) => false,
+            };
+            is_base = Some(stage.slots.iter().map(keeps).collect());
+        }
+        is_base.is_some_and(|is_base| is_base.contains(&true))
+    }
 }
 
 /// The names follow the specification of the replayer.

@@ -84,9 +84,12 @@ pub fn replay<'a>(
         findings.extend(alias::normalize(&survey, &mut made.resources, &mut made.snippets)?);
     }
 
-    let features = made.all_features(&plan);
-    let head_and_tail = write_header(&header, &plan, &made, features, manifest);
-    let (head, tail) = head_and_tail;
+    let mut features = made.all_features(&plan);
+    // Upstream trusts that every resource is journaled anew, with the flag; what is left of the base was not.
+    if header.features.iter().any(|feature| feature == "byteString") && plan.keeps_base_resource() {
+        features.add(Features::BYTE_STRING);
+    }
+    let (head, tail) = write_header(&header, &plan, &made, features, manifest);
     let deployment = Deployment { head: Cow::Owned(head), resources: made.resources, tail: Cow::Owned(tail) };
     Ok(Replayed { deployment, findings })
 }
