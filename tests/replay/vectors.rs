@@ -6,7 +6,7 @@ use pulumi_backend::domain::journal::{Entry, Ledger, Manifest, parse_batch, repl
 
 use serde_json::value::RawValue;
 
-use crate::support::canon::{Canon, canon};
+use crate::support::canon::{Canon, assert_equal, canon};
 use crate::support::rng::Rng;
 use crate::support::vectors::{self, Vector};
 
@@ -145,5 +145,5 @@ fn check(vector: &Vector, entries: &[Entry]) {
         assert!(actual.secrets_providers.is_none() || actual.secrets_providers == last, "{}", vector.name);
         expected.secrets_providers = actual.secrets_providers.clone();
     }
-    assert_eq!(actual, expected, "{}", vector.name);
+    assert_equal(&actual, &expected, &vector.name);
 }

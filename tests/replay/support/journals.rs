@@ -402,15 +402,14 @@ impl Maker {
             members["state"] = self.resource();
         }
         let is_gone = members.get("state").is_none();
-        if self.rng.chance(70)
-            && let Some(index) = self.base_index()
-        {
+        // Never both: upstream then shares one state between two places, and a mark on one shows on the other.
+        let index = if self.rng.chance(70) { self.base_index() } else { None };
+        if let Some(index) = index {
             members["removeOld"] = index.into();
             if is_gone {
                 self.removed.extend(usize::try_from(index));
             }
-        }
-        if self.rng.chance(30)
+        } else if self.rng.chance(80)
             && let Some(id) = self.pushed_operation()
         {
             members["removeNew"] = id.into();
