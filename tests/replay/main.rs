@@ -2,4 +2,5 @@
 
 mod support;
 
+mod oracle;
 mod vectors;

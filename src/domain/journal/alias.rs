@@ -37,7 +37,7 @@ impl Survey {
 }
 
 fn is_odd(provider: &str) -> bool {
-    !provider.is_empty() && !parse_provider_reference(provider).is_some_and(|(_, id)| !id.is_empty())
+    !provider.is_empty() && parse_provider_reference(provider).is_none_or(|(_, id)| id.is_empty())
 }
 
 /// Rewrites what refers to an alias, and clears the aliases; returns sentences about what was left as it is.

@@ -85,6 +85,25 @@ impl Canon {
     }
 }
 
+/// Fails with the first difference, and not with two whole deployments.
+#[track_caller]
+pub fn assert_equal(actual: &Canon, expected: &Canon, what: &str) {
+    let places = actual.resources.iter().zip(&expected.resources).enumerate();
+    for (i, (actual, expected)) in places.filter(|(_, (actual, expected))| actual != expected) {
+        panic!("{what}: resource {i}\n  actual: {actual:?}\nexpected: {expected:?}");
+    }
+    if actual != expected {
+        let rest = |canon: &Canon| {
+            let Canon { version, features, members, secrets_providers, pending_operations, .. } = canon;
+            let n_resources = canon.resources.len();
+            format!(
+                "{version} {features:?} {members:?} {secrets_providers:?} {n_resources} {pending_operations:#?}"
+            )
+        };
+        panic!("{what}\n  actual: {}\nexpected: {}", rest(actual), rest(expected));
+    }
+}
+
 fn check_manifest(value: &RawValue) {
     let manifest: Manifest = serde_json::from_str(value.get()).expect("a manifest");
     let hash: String = Sha256::digest(&manifest.version).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,5 +1,6 @@
 //! What the tests of this target share.
 
 pub mod canon;
+pub mod journals;
 pub mod rng;
 pub mod vectors;
