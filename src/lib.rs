@@ -12,6 +12,7 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod error;
+pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod observe;

@@ -1,0 +1,379 @@
+//! One client's connection, from its first byte to its close, on a thread of its own.
+//!
+//! Requests are taken one at a time: the next one is not looked at before the last one's answer is out. The
+//! engine sees a request only when all of it is here, and gets its connection back before the client has read
+//! the answer, so a slow client holds this thread and nothing else.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::budget::Share;
+use super::buffer::Buffer;
+use super::canonical::{ClientFraming, Persistence, begin_request, finish_request, own_head};
+use super::chunked::{Chunked, too_large};
+use super::head::{Framing, Head, Parsed, Scan};
+use super::limits::{KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, READ_BUFFER_BYTES, RESPONSE_PIECE_BYTES};
+use super::listener::Peer;
+use super::refusal::Refusal;
+use super::reply::Reply;
+use super::table::{Seat, group};
+use super::transport::{Pace, Transport};
+use super::{Admission, Answer, Shared};
+
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) transport: Transport,
+    seat: Arc<Seat>,
+    peer: Peer,
+    input: Buffer,
+    parsed: Parsed,
+    /// The engine's request: head, and the body too if that is small.
+    pub(super) request: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) reply: Reply,
+    /// What goes to the client next.
+    pub(super) out: Vec<u8>,
+    pub(super) share: Share,
+    pub(super) plan: Plan,
+}
+
+/// What is known about the request in hand.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub is_head: bool,
+    pub is_http_1_1: bool,
+    pub is_keep_alive: bool,
+    /// Nothing of the request is still to be read: the connection can go on whatever the answer.
+    pub is_whole: bool,
+    pub is_health: bool,
+    /// Whom the queue counts the request for.
+    pub group: Peer,
+    framing: Framing,
+    expects_continue: bool,
+    body_bytes_max: usize,
+}
+
+/// Why an exchange ends before the engine's answer is out.
+pub(super) enum End {
+    /// There is nobody to talk to, or nothing to say.
+    Close,
+    Refuse(Refusal),
+    Answer(Answer),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refuse(refusal)
+    }
+}
+
+impl Connection {
+    pub fn new(shared: Arc<Shared>, seat: Arc<Seat>, peer: Peer) -> Connection {
+        Connection {
+            transport: Transport::new(seat.socket.clone()),
+            share: Share::none(&shared.budget),
+            shared,
+            plan: Plan::unknown(seat.group),
+            seat,
+            peer,
+            input: Buffer::new(),
+            parsed: Parsed::default(),
+            request: Vec::new(),
+            body: Vec::new(),
+            reply: Reply::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Serves requests until the client, a deadline or a refusal ends it.
+    pub fn serve(mut self) {
+        while self.wait_for_request().is_ok() && self.exchange() {
+            self.share.clear();
+            self.give_memory_back();
+        }
+    }
+
+    /// Tells a client for whom there is no room, instead of serving it.
+    pub fn turn_away(mut self) {
+        let until = Instant::now() + super::limits::LINGER_DEADLINE;
+        let Connection { input, transport, .. } = &mut self;
+        // A request is read first, if one comes: an answer that comes before the question is thrown away by some.
+        if matches!(input.fill(READ_BUFFER_BYTES, |bytes| transport.read(bytes, until)), Ok(n) if n > 0) {
+            self.end(End::Refuse(Refusal::busy("Too many connections")));
+        }
+    }
+
+    /// Waits for the first byte of a request, as long as the idle deadline allows.
+    fn wait_for_request(&mut self) -> Result<(), End> {
+        self.plan = Plan::unknown(self.seat.group);
+        if !self.input.is_empty() {
+            return Ok(());
+        }
+        self.shared.table.mark_idle(&self.seat);
+        if self.shared.is_stopping.load(Ordering::SeqCst) {
+            return Err(End::Close);
+        }
+        let until = Instant::now() + self.shared.settings.idle_deadline;
+        let n_read = self.read(until).map_err(|_| End::Close)?;
+        let is_ours = self.seat.mark_busy();
+        if n_read == 0 || !is_ours { Err(End::Close) } else { Ok(()) }
+    }
+
+    /// One request and its answer. `true` if another may follow.
+    fn exchange(&mut self) -> bool {
+        match self.receive().and_then(|()| self.relay()) {
+            Ok(may_follow) => may_follow,
+            Err(end) => self.end(end),
+        }
+    }
+
+    /// Reads a request: the head, what the server says about it, the body.
+    fn receive(&mut self) -> Result<(), End> {
+        let n_head = self.read_head()?;
+        let admission = self.read_plan(n_head);
+        self.input.consume(n_head);
+        match admission? {
+            Admission::Refuse(answer) => return Err(End::Answer(answer)),
+            Admission::Accept { body_bytes_max } => self.plan.body_bytes_max = body_bytes_max,
+        }
+        if self.shared.budget.is_spent() && !self.plan.is_health {
+            return Err(no_memory().into());
+        }
+        self.read_body()?;
+        self.plan.is_whole = true;
+        finish_request(&mut self.request, self.plan.framing, self.body.len());
+        if self.body.len() <= ONE_WRITE_BYTES {
+            self.request.extend_from_slice(&self.body);
+        }
+        Ok(())
+    }
+
+    fn read_head(&mut self) -> Result<usize, End> {
+        let bytes_max = self.shared.settings.head_bytes_max;
+        let until = Instant::now() + self.shared.settings.head_deadline;
+        let mut scan = Scan::default();
+        loop {
+            let unread = self.input.unread();
+            match scan.look(&unread[..unread.len().min(bytes_max)])? {
+                Some(n_head) => return Ok(n_head),
+                None if unread.len() >= bytes_max => {
+                    let why = format!("The request's head is larger than {bytes_max} bytes");
+                    return Err(Refusal::new(431, why).into());
+                }
+                None => {}
+            }
+            match self.read(until) {
+                Ok(0) => return Err(End::Close),
+                Ok(_) => {}
+                Err(error) => return Err(timed_out(&error, "The request's head did not arrive in time")),
+            }
+        }
+    }
+
+    /// Understands the head, begins the engine's request, and asks the server whether to go on.
+    fn read_plan(&mut self, n_head: usize) -> Result<Admission, End> {
+        let Connection { shared, input, parsed, request, plan, .. } = self;
+        let text = std::str::from_utf8(&input.unread()[..n_head]).map_err(|_| End::Close)?;
+        parsed.parse(text, &shared.settings)?;
+        let head = Head {
+            method: &text[parsed.method.clone()],
+            target: &text[parsed.target.clone()],
+            peer: self.peer,
+            is_tls: self.transport.is_tls(),
+            text,
+            fields: &parsed.fields,
+        };
+        *plan = Plan {
+            is_head: head.method == "HEAD",
+            is_http_1_1: parsed.is_http_1_1,
+            is_keep_alive: parsed.is_keep_alive,
+            is_whole: matches!(parsed.framing, Framing::Empty | Framing::Length(0)),
+            is_health: shared.settings.health_paths.iter().any(|path| path == head.path()),
+            group: group(head.peer),
+            framing: parsed.framing,
+            expects_continue: parsed.expects_continue,
+            body_bytes_max: 0,
+        };
+        begin_request(request, &head, parsed);
+        let admission = catch_unwind(AssertUnwindSafe(|| (shared.admit)(&head)));
+        admission.map_err(|_| Refusal::new(500, "Internal server error").into())
+    }
+
+    fn read_body(&mut self) -> Result<(), End> {
+        self.body.clear();
+        match self.plan.framing {
+            Framing::Empty | Framing::Length(0) => Ok(()),
+            Framing::Length(length) => {
+                let fits = usize::try_from(length).ok().filter(|length| *length <= self.plan.body_bytes_max);
+                let length = fits.ok_or_else(|| too_large(self.plan.body_bytes_max))?;
+                self.read_length(length)
+            }
+            Framing::Chunked => self.read_chunked(),
+        }
+    }
+
+    fn read_length(&mut self, length: usize) -> Result<(), End> {
+        if !self.share.grow(length) {
+            return Err(no_memory().into());
+        }
+        self.say_continue()?;
+        self.body.reserve_exact(length);
+        let n_ready = self.input.unread().len().min(length);
+        self.body.extend_from_slice(&self.input.unread()[..n_ready]);
+        self.input.consume(n_ready);
+        let start = Instant::now();
+        while self.body.len() < length {
+            self.read_into_body(length, start)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once, straight to where the bytes belong.
+    fn read_into_body(&mut self, length: usize, start: Instant) -> Result<(), End> {
+        let at = self.body.len();
+        let until = self.pace().until(start, at);
+        self.body.resize(length.min(at + RESPONSE_PIECE_BYTES), 0);
+        let read = self.transport.read(&mut self.body[at..], until);
+        self.body.truncate(at + *read.as_ref().unwrap_or(&0));
+        check_body_read(read)
+    }
+
+    fn read_chunked(&mut self) -> Result<(), End> {
+        self.say_continue()?;
+        let mut chunked = Chunked::new();
+        let mut n_taken = 0;
+        let start = Instant::now();
+        loop {
+            let unread = self.input.unread();
+            if self.body.len() + unread.len() > n_taken {
+                // In steps, because the length is not known; doubled, as the memory behind it is.
+                let n_step = (n_taken).max(KEPT_BUFFER_BYTES);
+                self.share.grow(n_step).then_some(()).ok_or_else(no_memory)?;
+                n_taken += n_step;
+            }
+            let n_used = chunked.feed(unread, &mut self.body, self.plan.body_bytes_max)?;
+            self.input.consume(n_used);
+            if chunked.is_at_end() {
+                return Ok(());
+            }
+            let until = self.pace().until(start, self.body.len());
+            check_body_read(self.read_window(KEPT_BUFFER_BYTES, until))?;
+        }
+    }
+
+    /// A client that asked is told to send its body, unless it has begun to.
+    fn say_continue(&mut self) -> Result<(), End> {
+        if !self.plan.expects_continue || !self.input.is_empty() {
+            return Ok(());
+        }
+        let pace = self.pace();
+        self.transport.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", pace).map_err(|_| End::Close)
+    }
+
+    /// Says why there is no answer from the engine. `true` if the connection can go on.
+    fn end(&mut self, end: End) -> bool {
+        let answer = match end {
+            End::Close => return false,
+            End::Answer(answer) => answer,
+            End::Refuse(refusal) => self.shared.answer_to(&refusal),
+        };
+        let may_follow = self.plan.is_whole && self.may_follow();
+        let persistence = self.persistence(may_follow);
+        let Connection { out, transport, plan, .. } = self;
+        out.clear();
+        let framing = ClientFraming::Length(answer.body.len() as u64);
+        own_head(out, answer.status, &answer.headers, framing, persistence);
+        if !plan.is_head {
+            out.extend_from_slice(&answer.body);
+        }
+        let is_written = transport.write_all(out, self.shared.pace()).is_ok();
+        if is_written && !may_follow {
+            self.transport.linger();
+        }
+        is_written && may_follow
+    }
+
+    /// Whether the client and the gate both want another request on this connection.
+    pub(super) fn may_follow(&self) -> bool {
+        self.plan.is_keep_alive && !self.shared.is_stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn persistence(&self, may_follow: bool) -> Persistence {
+        match (may_follow, self.plan.is_http_1_1) {
+            (false, _) => Persistence::Close,
+            (true, true) => Persistence::Implied,
+            (true, false) => Persistence::Said,
+        }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.shared.pace()
+    }
+
+    fn read(&mut self, until: Instant) -> io::Result<usize> {
+        let n_unread = self.input.unread().len();
+        let is_long = n_unread >= READ_BUFFER_BYTES;
+        let window =
+            if is_long { self.shared.settings.head_bytes_max.max(n_unread + 1) } else { READ_BUFFER_BYTES };
+        self.read_window(window, until)
+    }
+
+    fn read_window(&mut self, n_bytes_max: usize, until: Instant) -> io::Result<usize> {
+        let Connection { input, transport, .. } = self;
+        input.fill(n_bytes_max, |bytes| transport.read(bytes, until))
+    }
+
+    fn give_memory_back(&mut self) {
+        self.input.shrink(KEPT_BUFFER_BYTES);
+        for bytes in [&mut self.request, &mut self.body, &mut self.out] {
+            if bytes.capacity() > KEPT_BUFFER_BYTES {
+                *bytes = Vec::new();
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.table.leave(&self.seat);
+    }
+}
+
+impl Plan {
+    /// Before a head has been read, a refusal ends the connection.
+    fn unknown(group: Peer) -> Plan {
+        Plan {
+            is_head: false,
+            is_http_1_1: true,
+            is_keep_alive: false,
+            is_whole: false,
+            is_health: false,
+            group,
+            framing: Framing::Empty,
+            expects_continue: false,
+            body_bytes_max: 0,
+        }
+    }
+}
+
+fn no_memory() -> Refusal {
+    Refusal::busy("The memory for request bodies is in use")
+}
+
+fn check_body_read(read: io::Result<usize>) -> Result<(), End> {
+    match read {
+        Ok(0) => Err(Refusal::malformed("the body ends before its end").into()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(timed_out(&error, "The request's body did not arrive in time")),
+    }
+}
+
+fn timed_out(error: &io::Error, sentence: &str) -> End {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Refusal::new(408, sentence).into(),
+        _ => End::Close,
+    }
+}

@@ -1,0 +1,202 @@
+//! The side of the server that faces the network.
+//!
+//! ```text
+//! accept thread ─> a thread for each connection: strict parse, limits, deadlines, whole bodies
+//!                     │ one canonical request at a time, over a few warm Unix connections
+//!                  the HTTP engine and its workers
+//! ```
+//!
+//! The engine (tiny_http) can be killed or starved by anybody who can talk to it, so nobody but the gate can. The
+//! gate knows bytes and clocks. What a path means, who may call it and how an error looks, it is told.
+
+mod accept;
+mod budget;
+mod buffer;
+mod canonical;
+mod chunked;
+mod connection;
+mod head;
+pub mod limits;
+mod listener;
+mod refusal;
+mod relay;
+mod reply;
+mod settings;
+mod table;
+mod transport;
+mod upstream;
+mod wait;
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use self::budget::Budget;
+pub use self::head::Head;
+pub use self::listener::{Listener, LocalAddress, Peer};
+use self::refusal::Refusal;
+pub use self::settings::Settings;
+use self::table::Table;
+use self::transport::Pace;
+use self::upstream::{Opener, Pool};
+use crate::error::Error;
+
+/// What the rest of the server says about a request whose head has been read, before its body is.
+#[derive(Debug)]
+pub enum Admission {
+    /// Read the body, up to this many bytes (0: none is allowed), and pass the request on. Over it: 413.
+    Accept {
+        /// The body's limit, as sent (compressed).
+        body_bytes_max: usize,
+    },
+    /// Give this answer and read no body.
+    Refuse(Answer),
+}
+
+/// An answer that does not come from the engine. The gate adds `Content-Length` and `Connection`.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Names and values; visible ASCII, no line ends.
+    pub headers: Vec<(String, String)>,
+    /// The body; left out by the gate if the request was a HEAD.
+    pub body: Vec<u8>,
+}
+
+/// Decides on a request by its head. Called on the connection's thread, whose stack is small; may take its time, but
+/// no lock that a worker needs while it waits for the gate.
+pub type Admit = dyn Fn(&Head<'_>) -> Admission + Send + Sync;
+
+/// How an answer looks that the gate gives by itself (400, 408, 413, 431, 503, …), from its status and a sentence.
+/// The gate adds `Retry-After`.
+pub type Refuse = dyn Fn(u16, &str) -> Answer + Send + Sync;
+
+/// A running gate. Dropped without `stop`, it goes on until the process ends.
+pub struct Gate {
+    shared: Arc<Shared>,
+    local_address: LocalAddress,
+    wake: UnixStream,
+    accept_thread: JoinHandle<()>,
+}
+
+/// What all threads of a gate use.
+struct Shared {
+    settings: Settings,
+    admit: Arc<Admit>,
+    refuse: Arc<Refuse>,
+    budget: Arc<Budget>,
+    table: Table,
+    pool: Arc<Pool>,
+    health_pool: Arc<Pool>,
+    n_turned_away: AtomicUsize,
+    /// Workers held by slow clients, see `relay.rs`.
+    n_held: AtomicUsize,
+    n_held_max: usize,
+    is_stopping: AtomicBool,
+}
+
+impl Gate {
+    /// Opens the warm connections to the engine that listens at `upstream`, then serves `listener`.
+    ///
+    /// There are `n_upstream` connections for requests and one more for health checks: with at least
+    /// `n_upstream + 1` workers behind them, no request on them waits for a worker.
+    /// Errors: `Error::Internal` if the engine cannot be reached or does not answer, or there are no threads.
+    pub fn start(
+        listener: Listener,
+        upstream: &Path,
+        n_upstream: usize,
+        admit: Arc<Admit>,
+        refuse: Arc<Refuse>,
+        settings: Settings,
+    ) -> Result<Gate, Error> {
+        let failed = |error| Error::internal("start the gate", Box::new(error) as Box<_>);
+        let local_address = listener.local_address().map_err(failed)?;
+        listener.set_nonblocking().map_err(failed)?;
+        let shared = Arc::new(Shared::new(upstream, n_upstream, admit, refuse, settings)?);
+        let (wake, woken) = UnixStream::pair().map_err(failed)?;
+        let for_thread = shared.clone();
+        let accept_thread = std::thread::Builder::new()
+            .name("gate-accept".into())
+            .spawn(move || accept::run(&for_thread, &listener, &woken))
+            .map_err(failed)?;
+        Ok(Gate { shared, local_address, wake, accept_thread })
+    }
+
+    /// Where clients reach this gate.
+    pub fn local_address(&self) -> &LocalAddress {
+        &self.local_address
+    }
+
+    /// Stops accepting, closes idle connections, lets requests in flight finish, and cuts what is left after
+    /// `patience`. Returns when no connection is left, at the latest two seconds after that.
+    pub fn stop(self, patience: Duration) {
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        drop(self.wake);
+        // A panic of that thread has been printed; it has stopped either way.
+        let _ = self.accept_thread.join();
+        self.shared.drain(Instant::now() + patience, false);
+        self.shared.drain(Instant::now() + Duration::from_secs(2), true);
+        self.shared.pool.close();
+        self.shared.health_pool.close();
+    }
+}
+
+impl Shared {
+    fn new(
+        upstream: &Path,
+        n_upstream: usize,
+        admit: Arc<Admit>,
+        refuse: Arc<Refuse>,
+        settings: Settings,
+    ) -> Result<Shared, Error> {
+        let probe_path = settings.health_paths.first().map_or("/healthz", String::as_str);
+        let opener = Opener::new(upstream, probe_path, settings.answer_deadline);
+        let (n_wait, n_same, patience) =
+            (settings.waiting_max, settings.waiting_per_address_max, settings.waiting_deadline);
+        let n_health = limits::WAITING_HEALTH_MAX;
+        Ok(Shared {
+            admit,
+            refuse,
+            budget: Budget::new(settings.bodies_bytes_max),
+            table: Table::new(settings.connections_max, settings.connections_per_address_max),
+            pool: Pool::open(opener.clone(), n_upstream, n_wait, n_same, patience)?,
+            health_pool: Pool::open(opener, 1, n_health, n_health, patience)?,
+            n_turned_away: AtomicUsize::new(0),
+            n_held: AtomicUsize::new(0),
+            n_held_max: if n_upstream > 1 { (n_upstream / 4).max(1) } else { 0 },
+            is_stopping: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    /// Waits until no connection is left, closing what is idle on the way; with `is_all`, everything.
+    fn drain(&self, until: Instant, is_all: bool) {
+        loop {
+            self.table.shut_down(is_all);
+            if self.table.len() == 0 || Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            grace: self.settings.transfer_grace,
+            bytes_per_sec_min: self.settings.transfer_bytes_per_sec_min,
+        }
+    }
+
+    fn answer_to(&self, refusal: &Refusal) -> Answer {
+        log::debug!("refused with {}: {}", refusal.status, refusal.sentence);
+        let mut answer = (self.refuse)(refusal.status, &refusal.sentence);
+        if let Some(secs) = refusal.retry_after_secs() {
+            answer.headers.push(("Retry-After".into(), secs.to_string()));
+        }
+        answer
+    }
+}

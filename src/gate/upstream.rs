@@ -1,0 +1,275 @@
+//! The warm connections to the server's own HTTP engine, and the queue for them.
+//!
+//! They are opened one after the other, each proven by a request, because the engine can lose connections that
+//! arrive together; then they are kept for ever. A request has one to itself until its answer has been read.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::listener::Peer;
+use super::refusal::Refusal;
+use crate::error::Error;
+
+/// Opens connections to the engine, never two at a time.
+pub(super) struct Opener {
+    path: PathBuf,
+    probe: Vec<u8>,
+    answer_deadline: Duration,
+    opening: Mutex<()>,
+}
+
+impl Opener {
+    pub fn new(path: &Path, probe_path: &str, answer_deadline: Duration) -> Arc<Opener> {
+        let probe =
+            format!("GET {probe_path} HTTP/1.1\r\nHost: gate\r\nX-Gate-Peer: unix\r\nX-Gate-Tls: 0\r\n\r\n");
+        Arc::new(Opener {
+            path: path.to_owned(),
+            probe: probe.into_bytes(),
+            answer_deadline,
+            opening: Mutex::new(()),
+        })
+    }
+
+    fn open(&self) -> io::Result<Link> {
+        let _one_at_a_time = lock(&self.opening);
+        let stream = UnixStream::connect(&self.path)?;
+        stream.set_read_timeout(Some(self.answer_deadline))?;
+        stream.set_write_timeout(Some(self.answer_deadline))?;
+        let mut link = Link { stream };
+        link.prove(&self.probe)?;
+        Ok(link)
+    }
+}
+
+/// One connection to the engine.
+pub(super) struct Link {
+    stream: UnixStream,
+}
+
+impl Link {
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Reads once; the end of the stream is an error here.
+    pub fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => return other,
+            }
+        }
+    }
+
+    /// Sends a probe and reads its whole answer, whatever it says.
+    fn prove(&mut self, probe: &[u8]) -> io::Result<()> {
+        self.write_all(probe)?;
+        let mut reply = super::reply::Reply::new();
+        let framing = reply.read_head(self, false)?;
+        reply.read_to_end(self, framing)
+    }
+}
+
+/// The free connections and the requests that wait for one.
+pub(super) struct Pool {
+    opener: Arc<Opener>,
+    waiting_max: usize,
+    waiting_per_address_max: usize,
+    waiting_deadline: Duration,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    free: Vec<Link>,
+    waiting: Vec<Waiter>,
+    /// Who has how many of the connections now; as short as there are connections.
+    in_use: Vec<(Peer, usize)>,
+    next_ticket: u64,
+    is_closed: bool,
+}
+
+struct Waiter {
+    ticket: u64,
+    group: Peer,
+    hand: Sender<Link>,
+}
+
+impl Pool {
+    /// Opens `n_links` connections, one after the other.
+    pub fn open(
+        opener: Arc<Opener>,
+        n_links: usize,
+        waiting_max: usize,
+        waiting_per_address_max: usize,
+        waiting_deadline: Duration,
+    ) -> Result<Arc<Pool>, Error> {
+        let mut queue = Queue::default();
+        for _ in 0..n_links {
+            let failed = |error| Error::internal("open a connection to the HTTP engine", error);
+            queue.free.push(opener.open().map_err(failed)?);
+        }
+        let queue = Mutex::new(queue);
+        Ok(Arc::new(Pool { opener, waiting_max, waiting_per_address_max, waiting_deadline, queue }))
+    }
+
+    /// A connection for one request, at once or after a wait in the queue.
+    ///
+    /// Errors: 503 when the queue is full, for all or for this address, or when the wait takes too long.
+    pub fn borrow(self: &Arc<Pool>, group: Peer) -> Result<Borrowed, Refusal> {
+        let link = match self.take_or_wait(group)? {
+            Taken::Link(link) => link,
+            Taken::Place(ticket, receiver) => self.wait(ticket, &receiver)?,
+        };
+        Ok(Borrowed { pool: self.clone(), group, link: Some(link) })
+    }
+
+    fn take_or_wait(&self, group: Peer) -> Result<Taken, Refusal> {
+        let mut queue = lock(&self.queue);
+        if let Some(link) = queue.free.pop() {
+            queue.count_up(group);
+            return Ok(Taken::Link(link));
+        }
+        let n_same = queue.waiting.iter().filter(|waiter| waiter.group == group).count();
+        if queue.waiting.len() >= self.waiting_max
+            || n_same >= self.waiting_per_address_max
+            || queue.is_closed
+        {
+            return Err(Refusal::busy("Too many requests are waiting"));
+        }
+        let (hand, receiver) = bounded(1);
+        let ticket = queue.next_ticket;
+        queue.next_ticket += 1;
+        queue.waiting.push(Waiter { ticket, group, hand });
+        Ok(Taken::Place(ticket, receiver))
+    }
+
+    fn wait(&self, ticket: u64, receiver: &Receiver<Link>) -> Result<Link, Refusal> {
+        if let Ok(link) = receiver.recv_timeout(self.waiting_deadline) {
+            return Ok(link);
+        }
+        let mut queue = lock(&self.queue);
+        // A link may have been handed over between the deadline and the lock; under the lock none can be.
+        if let Ok(link) = receiver.try_recv() {
+            return Ok(link);
+        }
+        queue.waiting.retain(|waiter| waiter.ticket != ticket);
+        Err(Refusal::busy("No worker became free in time"))
+    }
+
+    /// Gives a connection to whoever has waited longest among those whose address has the fewest.
+    fn put(&self, link: Link) {
+        let mut queue = lock(&self.queue);
+        let next = (0..queue.waiting.len()).min_by_key(|at| queue.n_in_use(queue.waiting[*at].group));
+        match next {
+            _ if queue.is_closed => {}
+            None => queue.free.push(link),
+            Some(at) => {
+                let waiter = queue.waiting.remove(at);
+                queue.count_up(waiter.group);
+                // The receiver lives until it has been taken off the queue, which needs the lock.
+                let is_sent = waiter.hand.send(link).is_ok();
+                assert!(is_sent, "a waiter in the queue is there");
+            }
+        }
+    }
+
+    fn put_back(&self, link: Link, group: Peer) {
+        lock(&self.queue).count_down(group);
+        self.put(link);
+    }
+
+    /// Replaces a connection that broke, from a thread of its own: the client must not wait for that.
+    fn mend(self: &Arc<Pool>, group: Peer) {
+        lock(&self.queue).count_down(group);
+        let pool = self.clone();
+        let builder = std::thread::Builder::new().name("gate-mend".into()).stack_size(128 * 1024);
+        if builder.spawn(move || pool.reopen()).is_err() {
+            log::error!("no thread to reopen a connection to the HTTP engine; doing it here");
+            self.reopen();
+        }
+    }
+
+    fn reopen(&self) {
+        let mut pause = Duration::from_millis(20);
+        while !lock(&self.queue).is_closed {
+            match self.opener.open() {
+                Ok(link) => return self.put(link),
+                Err(error) => log::error!("the HTTP engine does not answer, trying again: {error}"),
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Closes the connections that are free now, and the others when they come back.
+    pub fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.is_closed = true;
+        queue.free.clear();
+    }
+}
+
+impl Queue {
+    fn n_in_use(&self, group: Peer) -> usize {
+        self.in_use.iter().find(|(peer, _)| *peer == group).map_or(0, |(_, n)| *n)
+    }
+
+    fn count_up(&mut self, group: Peer) {
+        match self.in_use.iter_mut().find(|(peer, _)| *peer == group) {
+            Some((_, n)) => *n += 1,
+            None => self.in_use.push((group, 1)),
+        }
+    }
+
+    fn count_down(&mut self, group: Peer) {
+        if let Some((_, n)) = self.in_use.iter_mut().find(|(peer, _)| *peer == group) {
+            *n -= 1;
+        }
+        self.in_use.retain(|(_, n)| *n > 0);
+    }
+}
+
+enum Taken {
+    Link(Link),
+    Place(u64, Receiver<Link>),
+}
+
+/// A connection that belongs to one request. Dropped without `give_back`, it counts as broken.
+pub(super) struct Borrowed {
+    pool: Arc<Pool>,
+    group: Peer,
+    link: Option<Link>,
+}
+
+impl Borrowed {
+    pub fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("only give_back and drop take it")
+    }
+
+    /// The answer has been read to its end: the connection is as good as new.
+    pub fn give_back(mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.put_back(link, self.group);
+        }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if self.link.take().is_some() {
+            self.pool.mend(self.group);
+        }
+    }
+}
+
+/// A thread that panicked under one of these locks has left the data whole: each change is a single step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,166 @@
+//! A client that is a bare socket: it sends the bytes it is told to and reads answers one by one.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+pub struct Client {
+    pub stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, unread: Vec::new() }
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends what the gate may no longer want.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    pub fn end_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    #[track_caller]
+    pub fn get(&mut self, target: &str) -> Reply {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        self.reply()
+    }
+
+    #[track_caller]
+    pub fn post(&mut self, target: &str, body: &[u8]) -> Reply {
+        self.send(format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len()));
+        self.send(body);
+        self.reply()
+    }
+
+    /// The next answer.
+    #[track_caller]
+    pub fn reply(&mut self) -> Reply {
+        self.try_reply(false).expect("an answer, not the end")
+    }
+
+    /// The next answer, to a HEAD: no body whatever its length says.
+    #[track_caller]
+    pub fn reply_to_head(&mut self) -> Reply {
+        self.try_reply(true).expect("an answer, not the end")
+    }
+
+    /// The next answer, or none if the connection has ended before one began.
+    #[track_caller]
+    pub fn try_reply(&mut self, is_head: bool) -> Option<Reply> {
+        let n_head = loop {
+            if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if !self.read_more() {
+                assert!(self.unread.is_empty(), "half a head: {:?}", String::from_utf8_lossy(&self.unread));
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.unread.drain(..n_head).collect()).unwrap();
+        let status = head[9..12].parse().unwrap();
+        let mut reply = Reply { status, head, body: Vec::new() };
+        if !is_head && status >= 200 && status != 204 && status != 304 {
+            reply.body = self.read_body(&reply);
+        }
+        Some(reply)
+    }
+
+    fn read_body(&mut self, reply: &Reply) -> Vec<u8> {
+        if reply.header("transfer-encoding") == Some("chunked") {
+            return self.read_chunks();
+        }
+        match reply.header("content-length") {
+            Some(length) => self.take(length.parse().unwrap()),
+            None => {
+                while self.read_more() {}
+                std::mem::take(&mut self.unread)
+            }
+        }
+    }
+
+    fn read_chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.take(1));
+            }
+            let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
+            body.extend(self.take(size));
+            assert_eq!(self.take(2), b"\r\n");
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        while self.unread.len() < n {
+            assert!(self.read_more(), "the answer ends early: {} of {n} bytes", self.unread.len());
+        }
+        let rest = self.unread.split_off(n);
+        std::mem::replace(&mut self.unread, rest)
+    }
+
+    /// `false` at the end of the connection, however it ended.
+    #[track_caller]
+    fn read_more(&mut self) -> bool {
+        let mut bytes = [0; 64 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.unread.extend_from_slice(&bytes[..n]);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("no answer within {PATIENCE:?}: {error}"),
+        }
+    }
+
+    /// The gate has closed, and had nothing more to say.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        let has_more = self.read_more();
+        assert!(!has_more && self.unread.is_empty(), "more: {:?}", String::from_utf8_lossy(&self.unread));
+    }
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.split("\r\n").filter_map(|line| line.split_once(": "));
+        fields.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Reply {
+        assert_eq!(self.status, status, "{}{}", self.head, self.text());
+        self
+    }
+}

@@ -1,0 +1,160 @@
+//! The engine behind the gate: tiny_http on a Unix socket with a few workers, as in the server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tiny_http::{Method, Request, Response, Server};
+
+/// Warm connections of a test's gate; there is one more worker, for the health checks.
+pub const N_WORKERS: usize = 4;
+
+/// A running engine. Its threads end with the process.
+pub struct Engine {
+    pub path: PathBuf,
+    pub counts: Arc<Counts>,
+    _directory: Directory,
+}
+
+/// What the workers have done.
+#[derive(Default)]
+pub struct Counts {
+    pub n_requests: AtomicUsize,
+    pub n_panics: AtomicUsize,
+    /// The `/wait` requests that are being answered, and whether they may go on.
+    waiting: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Only a temporary folder; the test's verdict stands without it.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Engine {
+    pub fn start() -> Engine {
+        static N_STARTED: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gate-{}-{}", std::process::id(), N_STARTED.fetch_add(1, Ordering::Relaxed));
+        let directory = Directory(std::env::temp_dir().join(name));
+        std::fs::create_dir_all(&directory.0).unwrap();
+        let path = directory.0.join("engine.sock");
+        let server: &'static Server = Box::leak(Box::new(Server::http_unix(&path).unwrap()));
+        let counts = Arc::new(Counts::default());
+        for _ in 0..N_WORKERS + 1 {
+            let counts = counts.clone();
+            std::thread::spawn(move || work(server, &counts));
+        }
+        Engine { path, counts, _directory: directory }
+    }
+
+    /// Waits until `n` requests for `/wait` are held by workers.
+    pub fn wait_for_held(&self, n: usize) {
+        let held = self.counts.waiting.lock().unwrap();
+        let until = |state: &mut (usize, bool)| state.0 < n;
+        let (held, timeout) = self.counts.changed.wait_timeout_while(held, super::PATIENCE, until).unwrap();
+        assert!(!timeout.timed_out(), "{} of {n} requests reached a worker", held.0);
+    }
+}
+
+fn work(server: &Server, counts: &Counts) {
+    while let Ok(request) = server.recv() {
+        let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| answer(request, counts)));
+        if answered.is_err() {
+            counts.n_panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// `/echo` tells what arrived, `/bytes/N` gives N bytes, `/stream/N` gives them chunked, `/unread` leaves the body.
+fn answer(mut request: Request, counts: &Counts) {
+    let path = request.url().split('?').next().unwrap().to_string();
+    if request.header("X-Gate-Peer").is_some() && path != "/healthz" {
+        counts.n_requests.fetch_add(1, Ordering::Relaxed);
+    }
+    let n = path.rsplit('/').next().unwrap().parse().unwrap_or(0);
+    match path.split('/').nth(1).unwrap_or("") {
+        "bytes" => give(request, pattern(n)),
+        "stream" => request.respond(Response::new(200.into(), vec![], &pattern(n)[..], None, None)).unwrap(),
+        "status" => request.respond(Response::empty(n as u16)).unwrap(),
+        "unread" => give(request, b"not read".to_vec()),
+        "panic" => panic!("a test's panic in a handler"),
+        "wait" => {
+            counts.hold();
+            give(request, b"waited".to_vec());
+        }
+        _ => {
+            let body = echo(&mut request);
+            give(request, body);
+        }
+    }
+}
+
+fn give(request: Request, body: Vec<u8>) {
+    let response = Response::from_data(body).with_chunked_threshold(usize::MAX);
+    // A client that has gone is the gate's business.
+    let _ = request.respond(response);
+}
+
+trait Header {
+    fn header(&self, name: &'static str) -> Option<&str>;
+}
+
+impl Header for Request {
+    fn header(&self, name: &'static str) -> Option<&str> {
+        self.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
+    }
+}
+
+/// The request as the engine saw it: a line each for the request line, the fields in order of name, the body's length
+/// and sum.
+fn echo(request: &mut Request) -> Vec<u8> {
+    let mut body = Vec::new();
+    if *request.method() != Method::Get {
+        request.as_reader().read_to_end(&mut body).unwrap();
+    }
+    let mut fields = BTreeMap::new();
+    for header in request.headers() {
+        fields.insert(header.field.to_string().to_lowercase(), header.value.to_string());
+    }
+    let mut text = format!("{} {}\n", request.method(), request.url());
+    for (name, value) in fields {
+        text += &format!("{name}: {value}\n");
+    }
+    text += &format!("body {} {}\n", body.len(), sum(&body));
+    text.into_bytes()
+}
+
+impl Counts {
+    /// Lets all requests for `/wait` be answered, now and from now on.
+    pub fn release(&self) {
+        self.waiting.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    fn hold(&self) {
+        let mut state = self.waiting.lock().unwrap();
+        state.0 += 1;
+        self.changed.notify_all();
+        let (mut state, _) =
+            self.changed.wait_timeout_while(state, Duration::from_secs(60), |state| !state.1).unwrap();
+        state.0 -= 1;
+    }
+}
+
+/// `n` bytes that do not repeat in step with any buffer.
+pub fn pattern(n: usize) -> Vec<u8> {
+    (0..n).map(|at| (at % 251) as u8).collect()
+}
+
+/// A sum that depends on the order (Fletcher).
+pub fn sum(bytes: &[u8]) -> u64 {
+    let step = |(a, b): (u64, u64), byte: &u8| ((a + u64::from(*byte)) % 65521, (a + b) % 65521);
+    let (a, b) = bytes.iter().fold((1, 0), step);
+    b << 32 | a
+}

@@ -1,0 +1,77 @@
+//! A gate in front of a small engine of the same make as the real one, and a client that is a bare socket.
+
+pub mod client;
+pub mod engine;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulumi_backend::gate::{Admission, Answer, Gate, Head, Listener, LocalAddress, Settings};
+
+use self::client::Client;
+use self::engine::Engine;
+
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gate, the engine behind it, and where to reach it.
+pub struct TestGate {
+    gate: Option<Gate>,
+    pub engine: Engine,
+    pub address: SocketAddr,
+}
+
+impl TestGate {
+    pub fn start() -> TestGate {
+        TestGate::start_with(Settings::default())
+    }
+
+    pub fn start_with(settings: Settings) -> TestGate {
+        let engine = Engine::start();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gate = start_gate(Listener::Tcp(listener), &engine, settings);
+        let LocalAddress::Tcp(address) = *gate.local_address() else { panic!("a TCP gate") };
+        TestGate { gate: Some(gate), engine, address }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub fn stop(mut self, patience: Duration) {
+        self.gate.take().unwrap().stop(patience);
+    }
+}
+
+impl Drop for TestGate {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.stop(Duration::ZERO);
+        }
+    }
+}
+
+pub fn start_gate(listener: Listener, engine: &Engine, settings: Settings) -> Gate {
+    let (admit, refuse) = (Arc::new(admit), Arc::new(refuse));
+    Gate::start(listener, &engine.path, engine::N_WORKERS, admit, refuse, settings).unwrap()
+}
+
+/// `/no-body` takes none, `/small` 16 bytes, `/secret` asks for a token, everything else takes 64 MiB.
+fn admit(head: &Head) -> Admission {
+    match head.path() {
+        "/no-body" => Admission::Accept { body_bytes_max: 0 },
+        "/small" => Admission::Accept { body_bytes_max: 16 },
+        "/secret" if head.header("authorization") != Some("token right") => {
+            Admission::Refuse(refuse(401, "who are you?"))
+        }
+        "/panic-in-admit" => panic!("a test's panic in admit"),
+        _ => Admission::Accept { body_bytes_max: 64 << 20 },
+    }
+}
+
+fn refuse(status: u16, sentence: &str) -> Answer {
+    let body = format!("{{\"code\":{status},\"message\":{sentence:?}}}");
+    let headers = vec![("Content-Type".to_string(), "application/json".to_string())];
+    Answer { status, headers, body: body.into_bytes() }
+}
