@@ -1,5 +1,6 @@
 //! Server: starts store, writer, workers and gate, and stops them in reverse. `main` and tests both use it.
 
+mod edge;
 mod key;
 mod lock;
 
@@ -10,23 +11,21 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use self::edge::Edge;
 use self::key::KeyOrigin;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
-use crate::http::Request;
-use crate::http::workers::Workers;
 use crate::limits;
-use crate::routes::dispatch;
 use crate::state;
 use crate::store::{self, Store};
 
 /// A running server.
 pub struct Server {
     app: Arc<App>,
-    workers: Workers,
+    edge: Edge,
     housekeeper: Housekeeper,
     address: SocketAddr,
     key_origin: KeyOrigin,
@@ -49,13 +48,10 @@ impl Server {
         let listener = TcpListener::bind(config.addr)
             .map_err(|cause| Error::internal(format!("listen on {}", config.addr), cause))?;
         let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-        let n_workers = config.n_workers;
         let app = Arc::new(App { store, keyring, clock, config });
-        let answering = app.clone();
-        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request);
-        let workers = Workers::start(listener.into(), n_workers, Arc::new(answer), dispatch::after_panic)?;
+        let edge = Edge::start(&app, listener)?;
         let housekeeper = Housekeeper::start(app.clone())?;
-        Ok(Server { app, workers, housekeeper, address, key_origin, _lock: lock })
+        Ok(Server { app, edge, housekeeper, address, key_origin, _lock: lock })
     }
 
     /// Where it listens.
@@ -88,8 +84,8 @@ impl Server {
 
     /// Finishes what is in flight, commits, closes.
     pub fn stop(self) {
+        self.edge.stop();
         self.housekeeper.stop();
-        self.workers.stop();
         match Arc::try_unwrap(self.app) {
             Ok(app) => app.store.close(),
             Err(_) => log::warn!("something still uses the database; it is closed with the process"),

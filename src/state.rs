@@ -125,7 +125,9 @@ impl Written {
         let progress = store::update::find_progress(conn, update.id)?;
         let is_journal = progress.last_journal_row > 0;
         let checkpoint = match store::checkpoint::find(conn, update.id)? {
-            Some(found) => Some((found.deployment_id, store::version::read_text(conn, key, found.deployment_id)?)),
+            Some(found) => {
+                Some((found.deployment_id, store::version::read_text(conn, key, found.deployment_id)?))
+            }
             None => None,
         };
         Ok(Written {

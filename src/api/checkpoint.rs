@@ -11,10 +11,10 @@ use crate::domain::deployment::Deployment;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
-use crate::store::{self, Connection};
 use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
 use crate::store::version::{self, Encoded};
+use crate::store::{self, Connection};
 
 /// Source: apitype/updates.go, `PatchUpdateCheckpointRequest`.
 #[derive(Deserialize)]

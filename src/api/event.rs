@@ -13,6 +13,7 @@ use crate::http::{Body, Response};
 use crate::limits;
 use crate::store;
 use crate::store::event::{AppendEvents, EventBatch};
+use crate::store::update::Update;
 use crate::store::version;
 
 /// Source: apitype/events.go, `EngineEventBatch`.
@@ -88,7 +89,7 @@ fn store(app: &App, call: &Call, events: &[&RawValue]) -> Result<Response, Error
 ///
 /// The continuation token is the next sequence. It is null only after the last event of an update that has ended.
 pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let update = super::update::find(app, call)?;
+    let update = find(app, call)?;
     let from_sequence = call.query_number("continuationToken", 0)?.unwrap_or(0) as i64;
     let urn = call.query("urn").map(|urn| json!(urn).to_string());
     let batches = app.store.read(|conn| store::event::list(conn, update.id, from_sequence))?;
@@ -104,6 +105,17 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let token = token.map_or("null".to_string(), |next| format!("\"{next}\""));
     let text = format!(r#"{{"events":[{}],"continuationToken":{token}}}"#, events.join(","));
     Ok(Response::of(200, Body::Json(text.into_bytes())))
+}
+
+/// The update in the path: by its id, or by its version, which is what `stack history` shows to a person.
+fn find(app: &App, call: &Call) -> Result<Update, Error> {
+    let Ok(version) = call.parameter(3).parse::<i64>() else { return super::update::find(app, call) };
+    let stack_ref = call.stack_ref()?;
+    app.store.read(|conn| {
+        let stack = store::stack::get(conn, &stack_ref)?;
+        let update = store::update::find_by_version(conn, stack.id, version)?;
+        update.ok_or_else(|| Error::NotFound(format!("Stack '{stack_ref}' has no update {version}")))
+    })
 }
 
 /// Events in order, and where the next page begins.

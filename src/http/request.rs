@@ -33,14 +33,15 @@ impl Method {
         }
     }
 
-    fn from_wire(method: &tiny_http::Method) -> Method {
-        match method {
-            tiny_http::Method::Get => Method::Get,
-            tiny_http::Method::Head => Method::Head,
-            tiny_http::Method::Post => Method::Post,
-            tiny_http::Method::Put => Method::Put,
-            tiny_http::Method::Patch => Method::Patch,
-            tiny_http::Method::Delete => Method::Delete,
+    /// From its name on the wire.
+    pub fn parse(text: &str) -> Method {
+        match text {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            "DELETE" => Method::Delete,
             _ => Method::Other,
         }
     }
@@ -60,7 +61,7 @@ impl Request {
     pub(super) fn new(wire: tiny_http::Request) -> Request {
         let (path, query) = wire.url().split_once('?').unwrap_or((wire.url(), ""));
         Request {
-            method: Method::from_wire(wire.method()),
+            method: Method::parse(wire.method().as_str()),
             path: path.to_string(),
             query: query.to_string(),
             wire,

@@ -54,7 +54,7 @@ impl Response {
     }
 
     /// The bytes of the body and the headers that describe them.
-    pub(super) fn into_wire(self, accepts_gzip: bool) -> (Vec<(&'static str, String)>, Vec<u8>) {
+    pub fn into_wire(self, accepts_gzip: bool) -> (Vec<(&'static str, String)>, Vec<u8>) {
         let mut headers = self.headers;
         let mut typed = |content_type: &str, is_gzip: bool| {
             headers.push(("Content-Type", content_type.into()));

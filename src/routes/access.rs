@@ -7,16 +7,17 @@ use crate::crypto::token;
 use crate::domain::name::StackRef;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
-use crate::http::Request;
 use crate::store;
 use crate::store::update::Update;
 
 /// Who calls, if they may call this route. Nothing of the body has been read yet.
-pub fn check(app: &App, route: &Route, parameters: &[String], request: &Request) -> Result<Caller, Error> {
+///
+/// `authorization` is the value of that header; empty if there is none.
+pub fn check(app: &App, route: &Route, parameters: &[String], authorization: &str) -> Result<Caller, Error> {
     match route.access {
         Access::Public => Ok(Caller::Anyone),
-        Access::User => user(app, request),
-        Access::Lease => lease(app, parameters, request),
+        Access::User => user(app, authorization),
+        Access::Lease => lease(app, parameters, authorization),
     }
 }
 
@@ -26,10 +27,9 @@ enum Credential<'a> {
     LeaseToken(&'a str),
 }
 
-fn credential(request: &Request) -> Result<Credential<'_>, Error> {
+fn credential(authorization: &str) -> Result<Credential<'_>, Error> {
     let none = || Error::Unauthorized("No credentials provided or are invalid.".into());
-    let (scheme, token) =
-        request.header("Authorization").unwrap_or("").trim().split_once(' ').ok_or_else(none)?;
+    let (scheme, token) = authorization.trim().split_once(' ').ok_or_else(none)?;
     let token = token.trim();
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);
     match token {
@@ -41,8 +41,8 @@ fn credential(request: &Request) -> Result<Credential<'_>, Error> {
 }
 
 /// Open mode: every access token is the one user. A lease token is not an access token.
-fn user(app: &App, request: &Request) -> Result<Caller, Error> {
-    match credential(request)? {
+fn user(app: &App, authorization: &str) -> Result<Caller, Error> {
+    match credential(authorization)? {
         Credential::AccessToken(token) if !token.starts_with(token::LEASE_PREFIX) => {
             Ok(Caller::User { name: app.config.user.as_str().to_string() })
         }
@@ -52,8 +52,8 @@ fn user(app: &App, request: &Request) -> Result<Caller, Error> {
     }
 }
 
-fn lease(app: &App, parameters: &[String], request: &Request) -> Result<Caller, Error> {
-    let token = match credential(request)? {
+fn lease(app: &App, parameters: &[String], authorization: &str) -> Result<Caller, Error> {
+    let token = match credential(authorization)? {
         Credential::LeaseToken(token) => token,
         // CLIs before 1.5 sent the lease token in the body; those are not served.
         Credential::AccessToken(_) => {

@@ -9,11 +9,12 @@ use crate::call::Call;
 use crate::crypto;
 use crate::error::Error;
 use crate::http::{Method, Request, Response, pattern};
+use crate::limits;
 
 /// Answers a request, whatever comes.
 pub fn dispatch(app: &App, request: &mut Request) -> Response {
     let started = Instant::now();
-    let request_id = crypto::random_uuid().unwrap_or_default();
+    let request_id = request_id();
     let found = find(request.method, &request.path);
     let result = match &found {
         Found::Route(route, parameters) => answer(app, route, parameters, request),
@@ -28,9 +29,39 @@ pub fn dispatch(app: &App, request: &mut Request) -> Response {
     response.with_header("X-Pulumi-Request-ID", request_id)
 }
 
+/// What the gate must know of a request before it reads a body: the body's limit, or the answer that refuses it.
+///
+/// A large body is only taken from somebody who may send it; small ones are judged when they are here.
+pub fn admit(
+    app: &App,
+    method: &str,
+    path: &str,
+    authorization: &str,
+    is_large: bool,
+) -> Result<usize, Response> {
+    let Found::Route(route, parameters) = find(Method::parse(method), path) else {
+        return Ok(limits::BODY_BYTES_SMALL);
+    };
+    let checked =
+        if is_large { access::check(app, route, &parameters, authorization).map(drop) } else { Ok(()) };
+    match checked {
+        Ok(()) => Ok(route.body_bytes_max),
+        Err(error) => Err(errors::response(&error).with_header("X-Pulumi-Request-ID", request_id())),
+    }
+}
+
+/// An answer that the gate gives by itself.
+pub fn refuse(status: u16, sentence: &str) -> Response {
+    errors::body(status, sentence).with_header("X-Pulumi-Request-ID", request_id())
+}
+
+fn request_id() -> String {
+    crypto::random_uuid().unwrap_or_default()
+}
+
 /// The answer when a handler panicked: the panic itself has been printed.
 pub fn after_panic() -> Response {
-    let request_id = crypto::random_uuid().unwrap_or_default();
+    let request_id = request_id();
     log::error!("request {request_id}: a handler panicked");
     let error = Error::internal("answer", "a panic");
     errors::response(&error).with_header("X-Pulumi-Request-ID", request_id)
@@ -56,7 +87,8 @@ fn find(method: Method, path: &str) -> Found {
 }
 
 fn answer(app: &App, route: &Route, parameters: &[String], request: &mut Request) -> Result<Response, Error> {
-    let caller = access::check(app, route, parameters, request)?;
+    let authorization = request.header("Authorization").unwrap_or("");
+    let caller = access::check(app, route, parameters, authorization)?;
     let mut call =
         Call { request, parameters: parameters.to_vec(), caller, body_bytes_max: route.body_bytes_max };
     (route.handler)(app, &mut call)

@@ -358,6 +358,11 @@ pub fn find(conn: &Connection, stack_id: i64, uid: &str) -> Result<Option<Update
     find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))
 }
 
+/// The update that claimed this version of a stack.
+pub fn find_by_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Option<Update>, Error> {
+    find_where(conn, "stack_id = ?1 AND version = ?2", (stack_id, version))
+}
+
 /// The update that has the stack now: at most one.
 pub fn find_running(conn: &Connection, stack_id: i64) -> Result<Option<Update>, Error> {
     find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])

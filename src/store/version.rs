@@ -22,7 +22,10 @@ pub struct Encoded {
 enum Run {
     /// It is stored already, under this row id.
     Known(i64),
-    New { hash: RunHash, body: Vec<u8> },
+    New {
+        hash: RunHash,
+        body: Vec<u8>,
+    },
 }
 
 impl Encoded {
@@ -95,7 +98,9 @@ fn insert_run(tx: &Tx, stack_id: i64, hash: &RunHash, body: &[u8]) -> Result<i64
 }
 
 fn has_run(conn: &Connection, id: i64) -> Result<bool, Error> {
-    Ok(conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)")?.query_row([id], |row| row.get(0))?)
+    Ok(conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)")?
+        .query_row([id], |row| row.get(0))?)
 }
 
 fn zigzag(difference: i64) -> usize {

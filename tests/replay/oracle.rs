@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use pulumi_backend::domain::deployment::Deployment;
-use pulumi_backend::domain::journal::{Ledger, Manifest, Replayed, parse_batch, replay};
+use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, Replayed, parse_batch, replay};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -106,8 +106,9 @@ fn judge_and_replay<'t>(seed: u64, journal: &Journal, base: &'t str, body: &'t s
     let mut ledger = Ledger::new(base.resources.len());
     let mut is_refused = false;
     for batch in entries.chunks(1 + rng.below(8)) {
-        match ledger.check(batch) {
-            Ok(verdict) => ledger.apply(batch, &verdict),
+        let noted: Vec<Noted> = batch.iter().map(Noted::of).collect();
+        match ledger.check(&noted) {
+            Ok(verdict) => ledger.apply(&noted, &verdict),
             Err(_) => is_refused = true,
         }
         if is_refused {

@@ -2,7 +2,7 @@
 
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::integrity;
-use pulumi_backend::domain::journal::{Entry, Ledger, Manifest, parse_batch, replay};
+use pulumi_backend::domain::journal::{Entry, Ledger, Manifest, Noted, parse_batch, replay};
 
 use serde_json::value::RawValue;
 
@@ -116,13 +116,16 @@ fn store<'t>(vector: &Vector, bodies: &'t [String]) -> Vec<Entry<'t>> {
     let mut stored = Vec::new();
     for body in bodies {
         let entries = parse_batch(body).expect("a batch");
-        let verdict = ledger.check(&entries).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
-        ledger.apply(&entries, &verdict);
+        let noted: Vec<Noted> = entries.iter().map(Noted::of).collect();
+        let verdict = ledger.check(&noted).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
+        ledger.apply(&noted, &verdict);
         stored.extend(verdict.new.iter().map(|&i| entries[i].clone()));
     }
-    let restored = Ledger::restore(n_base, &stored);
+    let noted: Vec<Noted> = stored.iter().map(Noted::of).collect();
+    let restored = Ledger::restore(n_base, &noted);
     for body in bodies {
-        let verdict = restored.check(&parse_batch(body).expect("a batch")).expect("a repeat");
+        let noted: Vec<Noted> = parse_batch(body).expect("a batch").iter().map(Noted::of).collect();
+        let verdict = restored.check(&noted).expect("a repeat");
         assert!(verdict.new.is_empty(), "{}: all is known after a restart", vector.name);
     }
     stored

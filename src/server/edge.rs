@@ -1,0 +1,106 @@
+//! The gate and the workers behind it, joined by a socket that only this user can reach.
+
+use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::crypto;
+use crate::error::Error;
+use crate::gate::{Admission, Answer, Gate, Head, Listener, Settings};
+use crate::http::workers::Workers;
+use crate::http::{Request, Response};
+use crate::routes::dispatch;
+
+/// A body larger than this is only read from somebody who may send it.
+const LARGE_BODY_BYTES: usize = 64 << 10;
+/// How long requests in flight may take to end when the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where requests come in and are worked on.
+pub struct Edge {
+    gate: Gate,
+    workers: Workers,
+    _folder: PrivateFolder,
+}
+
+impl Edge {
+    /// Starts the workers, then the gate in front of them.
+    pub fn start(app: &Arc<App>, listener: TcpListener) -> Result<Edge, Error> {
+        let folder = PrivateFolder::make()?;
+        let socket = folder.0.join("http");
+        let inner = UnixListener::bind(&socket)
+            .map_err(|cause| Error::internal(format!("listen on {}", socket.display()), cause))?;
+        let answering = app.clone();
+        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request);
+        // One more than the gate keeps busy: health checks always find a free one.
+        let n_workers = app.config.n_workers + 1;
+        let workers = Workers::start(inner.into(), n_workers, Arc::new(answer), dispatch::after_panic)?;
+        let gate = start_gate(app, listener, &socket)?;
+        Ok(Edge { gate, workers, _folder: folder })
+    }
+
+    /// Takes no more connections, finishes what is in flight, ends the workers.
+    pub fn stop(self) {
+        self.gate.stop(STOP_PATIENCE);
+        self.workers.stop();
+    }
+}
+
+fn start_gate(app: &Arc<App>, listener: TcpListener, socket: &Path) -> Result<Gate, Error> {
+    let n_upstream = app.config.n_workers;
+    let admitting = app.clone();
+    let admit = move |head: &Head<'_>| admission(&admitting, head);
+    let refuse = |status: u16, sentence: &str| answer(dispatch::refuse(status, sentence));
+    Gate::start(
+        Listener::Tcp(listener),
+        socket,
+        n_upstream,
+        Arc::new(admit),
+        Arc::new(refuse),
+        Settings::default(),
+    )
+}
+
+fn admission(app: &App, head: &Head<'_>) -> Admission {
+    let announced = head.header("Content-Length").map(|text| text.parse().unwrap_or(usize::MAX));
+    let is_large = announced.map_or(head.header("Transfer-Encoding").is_some(), |n| n > LARGE_BODY_BYTES);
+    let authorization = head.header("Authorization").unwrap_or("");
+    match dispatch::admit(app, head.method, head.path(), authorization, is_large) {
+        Ok(body_bytes_max) => Admission::Accept { body_bytes_max },
+        Err(response) => Admission::Refuse(answer(response)),
+    }
+}
+
+/// The gate has its own idea of an answer, for it knows nothing of ours.
+fn answer(response: Response) -> Answer {
+    let status = response.status;
+    let (headers, body) = response.into_wire(false);
+    let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    Answer { status, headers, body }
+}
+
+/// A folder for the socket between gate and workers, which goes away with the server.
+struct PrivateFolder(PathBuf);
+
+impl PrivateFolder {
+    fn make() -> Result<PrivateFolder, Error> {
+        let parent = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
+        let name = format!("pulumi-backend-{}", crypto::hex(&crypto::random_bytes::<8>()?));
+        let path = parent.join(name);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|cause| Error::internal(format!("make {}", path.display()), cause))?;
+        Ok(PrivateFolder(path))
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        if let Err(cause) = std::fs::remove_dir_all(&self.0) {
+            log::warn!("could not remove {}: {cause}", self.0.display());
+        }
+    }
+}
