@@ -82,11 +82,20 @@ impl Call<'_> {
         String::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))
     }
 
-    /// The body as a JSON value of this type.
+    /// The body, a JSON object, as a value of this type.
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let text = self.text()?;
-        parse(&text)
+        parse_object(&text)
     }
+}
+
+/// Reads the body of a request, which is an object (or `null`, where the type has that).
+pub fn parse_object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+    // A derived reader also takes an array for an object, its elements for the fields.
+    if text.trim_start().starts_with('[') {
+        return Err(Error::invalid("body", "must be a JSON object, not an array"));
+    }
+    parse(text)
 }
 
 /// Reads a JSON text; what is wrong is said in the parser's words, with line and column.

@@ -23,7 +23,7 @@ pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<String, Er
     if let Some(update) = store::update::find_running(conn, stack.id)? {
         let written = Written::read(conn, &key, &update)?;
         if !written.is_nothing() {
-            return Ok(written.materialize(&update, app.clock.now_rfc3339())?.text);
+            return written.with_deployment(&update, app.clock.now_rfc3339(), |now, _| Ok(now.to_text()));
         }
     }
     stored(conn, &key, stack.deployment_id)
@@ -63,7 +63,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             return Ok(None);
         }
         let progress = written.progress.clone();
-        let (state, findings) = written.into_end_state(app, &key, &update)?;
+        let (state, findings) = written.end_state(app, &key, &update)?;
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
@@ -114,12 +114,6 @@ struct Written {
     cli_version: String,
 }
 
-/// The deployment that an update describes.
-struct Materialized {
-    text: String,
-    findings: Vec<String>,
-}
-
 impl Written {
     fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<Written, Error> {
         let progress = store::update::find_progress(conn, update.id)?;
@@ -143,24 +137,30 @@ impl Written {
         self.batches.is_empty() && self.checkpoint.is_none()
     }
 
-    /// Replays the journal, or takes the checkpoint. Linear in the base and the entries.
-    fn materialize(self, update: &Update, now: String) -> Result<Materialized, Error> {
-        if let Some((_, text)) = self.checkpoint {
-            return Ok(Materialized { text, findings: Vec::new() });
+    /// Replays the journal, or takes the checkpoint, and hands over the deployment with what is not sound in the
+    /// journal. Linear in the base and the entries.
+    fn with_deployment<T>(
+        &self,
+        update: &Update,
+        now: String,
+        use_it: impl FnOnce(Deployment, Vec<String>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let failed = |cause| Error::internal(format!("work out the state of update {}", update.uid), cause);
+        if let Some((_, text)) = &self.checkpoint {
+            return use_it(Deployment::parse(text).map_err(failed)?, Vec::new());
         }
-        let failed = |cause| Error::internal(format!("replay the journal of update {}", update.uid), cause);
         let base = Deployment::parse(&self.base).map_err(failed)?;
         let mut entries = Vec::new();
         for batch in &self.batches {
             entries.extend(journal::parse_batch(batch).map_err(failed)?);
         }
-        let manifest = Manifest { time: now, version: self.cli_version };
+        let manifest = Manifest { time: now, version: self.cli_version.clone() };
         let replayed = journal::replay(base, &entries, &manifest).map_err(failed)?;
-        Ok(Materialized { text: replayed.deployment.to_text(), findings: replayed.findings })
+        use_it(replayed.deployment, replayed.findings)
     }
 
-    fn into_end_state(
-        self,
+    fn end_state(
+        &self,
         app: &App,
         key: &StackKey,
         update: &Update,
@@ -168,17 +168,15 @@ impl Written {
         if self.is_nothing() || update.is_dry_run {
             return Ok((EndState::Base, None));
         }
-        let checkpoint_id = self.checkpoint.as_ref().map(|(id, _)| *id);
-        let Materialized { text, mut findings } = self.materialize(update, app.clock.now_rfc3339())?;
-        let deployment = Deployment::parse(&text)
-            .map_err(|cause| Error::internal(format!("read the state of update {}", update.uid), cause))?;
-        findings.extend(integrity::check(&deployment));
-        let findings = (!findings.is_empty()).then(|| findings.join("\n"));
-        let state = match checkpoint_id {
-            Some(id) => EndState::Checkpoint(id),
-            None => EndState::Written(Encoded::new(&app.store, key, Some(update.stack_id), &deployment)?),
-        };
-        Ok((state, findings))
+        self.with_deployment(update, app.clock.now_rfc3339(), |deployment, mut findings| {
+            findings.extend(integrity::check(&deployment));
+            let findings = (!findings.is_empty()).then(|| findings.join("\n"));
+            let state = match &self.checkpoint {
+                Some((id, _)) => EndState::Checkpoint(*id),
+                None => EndState::Written(Encoded::new(&app.store, key, Some(update.stack_id), &deployment)?),
+            };
+            Ok((state, findings))
+        })
     }
 }
 

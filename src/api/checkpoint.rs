@@ -32,7 +32,7 @@ struct Whole<'a> {
 /// Replaces the update's state so far; the last one counts.
 pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let request: Whole = call::parse(&text)?;
+    let request: Whole = call::parse_object(&text)?;
     let update = call.lease()?;
     let Some(deployment) = request.deployment else {
         let why =
@@ -63,7 +63,7 @@ struct Verbatim<'a> {
 /// Errors: 409 for another text under a number that is taken.
 pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let request: Verbatim = call::parse(&text)?;
+    let request: Verbatim = call::parse_object(&text)?;
     let sequence = checked_sequence(request.sequence_number)?;
     let update = call.lease()?;
     let hash: [u8; 32] = Sha256::digest(request.untyped_deployment.get()).into();
@@ -93,7 +93,7 @@ struct Delta<'a> {
 /// Errors: 400 if the result has not the announced hash; 409 if a number was left out. The client then sends all.
 pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let request: Delta = call::parse(&text)?;
+    let request: Delta = call::parse_object(&text)?;
     let sequence = checked_sequence(request.sequence_number)?;
     let update = call.lease()?;
     let hash = crate::crypto::unhex(&request.checkpoint_hash).and_then(|bytes| bytes.try_into().ok());

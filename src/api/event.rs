@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::limits;
 use crate::store;
-use crate::store::event::{AppendEvents, EventBatch};
+use crate::store::event::{self, AppendEvents, EventBatch};
 use crate::store::update::Update;
 use crate::store::version;
 
@@ -28,7 +28,7 @@ struct Batch<'a> {
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {
     #[serde(default)]
-    sequence: i64,
+    sequence: Option<i64>,
     #[serde(borrow, default)]
     summary_event: Option<Summary<'a>>,
 }
@@ -43,18 +43,23 @@ struct Summary<'a> {
 /// Stores a batch; the same again changes nothing.
 pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let batch: Batch = call::parse(&text)?;
-    store(app, call, &batch.events)
+    let batch: Batch = call::parse_object(&text)?;
+    store(app, call, &batch.events, None)
 }
 
 /// Stores one event, as very old CLIs send them.
 pub fn append_one(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let event: &RawValue = call::parse(&text)?;
-    store(app, call, &[event])
+    let event: &RawValue = call::parse_object(&text)?;
+    store(app, call, &[event], Some(0))
 }
 
-fn store(app: &App, call: &Call, events: &[&RawValue]) -> Result<Response, Error> {
+fn store(
+    app: &App,
+    call: &Call,
+    events: &[&RawValue],
+    default_sequence: Option<i64>,
+) -> Result<Response, Error> {
     let update_id = call.lease()?.id;
     let mut sequences = Vec::with_capacity(events.len());
     let mut resource_changes = None;
@@ -62,10 +67,9 @@ fn store(app: &App, call: &Call, events: &[&RawValue]) -> Result<Response, Error
         let event: Event = serde_json::from_str(raw.get()).map_err(|cause| {
             Error::invalid(format!("events[{i}]"), format!("is no engine event: {cause}"))
         })?;
-        if event.sequence < 0 {
-            return Err(Error::invalid(format!("events[{i}].sequence"), "is negative"));
-        }
-        sequences.push(event.sequence);
+        let sequence = event.sequence.or(default_sequence).filter(|sequence| *sequence >= 0);
+        let why = "must be a number from 0 on";
+        sequences.push(sequence.ok_or_else(|| Error::invalid(format!("events[{i}].sequence"), why))?);
         let changes = event.summary_event.and_then(|summary| summary.resource_changes);
         resource_changes = changes.map(|raw| raw.get().to_string()).or(resource_changes);
     }
@@ -80,6 +84,7 @@ fn store(app: &App, call: &Call, events: &[&RawValue]) -> Result<Response, Error
         last_sequence,
         hash: Sha256::digest(array.as_bytes()).into(),
         body: version::deflate_text(&array),
+        text: array,
         resource_changes,
     })?;
     Ok(Response::no_content())
@@ -132,9 +137,9 @@ impl Page<'_> {
         for batch in batches {
             let raws: Vec<&RawValue> = call::parse(&batch.text)?;
             for raw in raws {
-                let event: Event = call::parse(raw.get())?;
-                if event.sequence >= from_sequence {
-                    events.push((event.sequence, raw.get()));
+                let sequence = event::sequence(raw)?;
+                if sequence >= from_sequence {
+                    events.push((sequence, raw.get()));
                 }
             }
         }

@@ -43,7 +43,7 @@ struct CreateRequest<'a> {
 /// Errors: 409 "already exists"; 404 unknown organization; 400 bad name, tag or state.
 pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let request: CreateRequest = call::parse(&text)?;
+    let request: CreateRequest = call::parse_object(&text)?;
     let stack_ref = StackRef::from_parts(call.parameter(0), call.parameter(1), &request.stack_name)?;
     require_organization(app, &stack_ref)?;
     if request.config.is_some() {
@@ -270,7 +270,7 @@ fn read_current(app: &App, stack_ref: &StackRef) -> Result<(Stack, String), Erro
     })
 }
 
-/// Source: apitype/stacks.go, `StackRenameRequest`. Both are always sent; an empty one stays as it is.
+/// Source: apitype/stacks.go, `StackRenameRequest`. An empty project stays as it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RenameRequest {
@@ -286,11 +286,11 @@ struct RenameRequest {
 pub fn rename(app: &App, call: &mut Call) -> Result<Response, Error> {
     let from = call.stack_ref()?;
     let request: RenameRequest = call.json()?;
-    let or = |new: &str, old: &str| if new.is_empty() { old.to_string() } else { new.to_string() };
+    let project = Some(request.new_project.as_str()).filter(|project| !project.is_empty());
     let to = StackRef {
         org: from.org.clone(),
-        project: ProjectName::parse(&or(&request.new_project, from.project.as_str()))?,
-        stack: StackName::parse(&or(&request.new_name, from.stack.as_str()))?,
+        project: ProjectName::parse(project.unwrap_or(from.project.as_str()))?,
+        stack: StackName::parse(&request.new_name)?,
     };
     state::end_expired(app)?;
     for _ in 0..limits::END_ATTEMPTS_MAX {

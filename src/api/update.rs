@@ -51,7 +51,7 @@ fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Erro
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
-    let program: Program = call::parse(&text)?;
+    let program: Program = call::parse_object(&text)?;
     check(&program)?;
 
     let uid = crypto::random_uuid()?;

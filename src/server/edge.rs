@@ -17,6 +17,8 @@ use crate::routes::dispatch;
 
 /// A body larger than this is only read from somebody who may send it.
 const LARGE_BODY_BYTES: usize = 64 << 10;
+/// A socket's path may have 107 bytes; its name in the folder takes a few.
+const SOCKET_PATH_BYTES_MAX: usize = 90;
 /// How long requests in flight may take to end when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,7 +32,7 @@ pub struct Edge {
 impl Edge {
     /// Starts the workers, then the gate in front of them.
     pub fn start(app: &Arc<App>, listener: TcpListener) -> Result<Edge, Error> {
-        let folder = PrivateFolder::make()?;
+        let folder = PrivateFolder::make(&app.config.db)?;
         let socket = folder.0.join("http");
         let inner = UnixListener::bind(&socket)
             .map_err(|cause| Error::internal(format!("listen on {}", socket.display()), cause))?;
@@ -87,12 +89,21 @@ fn answer(response: Response) -> Answer {
 struct PrivateFolder(PathBuf);
 
 impl PrivateFolder {
-    fn make() -> Result<PrivateFolder, Error> {
-        let parent = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
-        let name = format!("pulumi-backend-{}", crypto::hex(&crypto::random_bytes::<8>()?));
-        let path = parent.join(name);
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|cause| Error::internal(format!("make {}", path.display()), cause))?;
+    /// Beside the database, whose lock this server holds, so that one left behind by a crash can be replaced; or
+    /// where the system wants such things, or, if the path is too long for a socket, among temporary files.
+    fn make(db: &Path) -> Result<PrivateFolder, Error> {
+        let beside = PathBuf::from(format!("{}-run", db.display()));
+        let path = match std::env::var_os("RUNTIME_DIRECTORY") {
+            Some(folder) => PathBuf::from(folder).join("gate"),
+            None if beside.as_os_str().len() <= SOCKET_PATH_BYTES_MAX => beside,
+            None => std::env::temp_dir().join(format!("pulumi-backend-{}", crypto::random_uuid()?)),
+        };
+        let failed = |cause| Error::internal(format!("make the folder {}", path.display()), cause);
+        match std::fs::remove_dir_all(&path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+            _ => {}
+        }
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         Ok(PrivateFolder(path))
     }
 }

@@ -117,6 +117,7 @@ CREATE TABLE events (
     body           BLOB NOT NULL,
     PRIMARY KEY (update_id, first_sequence, hash)
 ) STRICT;
+CREATE INDEX events_by_last_sequence ON events(update_id, last_sequence);
 
 -- Who asked to see secrets: what the CLI reports of its own decryptions.
 CREATE TABLE decryptions (

@@ -250,7 +250,11 @@ impl<'a> Wire<'a> {
             resource_facts(state).map_err(|error| inside(error, "state"))?;
         }
         if let Some(operation) = self.operation {
-            Operation::parse(operation, &format!("{field}.operation"))?;
+            let operation = Operation::parse(operation, &format!("{field}.operation"))?;
+            if operation.resource.is_empty() {
+                let why = "is missing, and without it the state could not be read again";
+                return Err(Error::invalid(format!("{field}.operation.resource"), why));
+            }
         }
         match self.new_snapshot {
             Some(snapshot) => Ok(parse_bare(snapshot, &format!("{field}.newSnapshot"))?.1.len()),
