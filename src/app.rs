@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
+
+use crate::cache::ExportCache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::keyring::{Keyring, StackKey};
@@ -15,6 +18,10 @@ pub struct App {
     pub store: Store,
     /// The keys.
     pub keyring: Keyring,
+    /// Exports as they were sent.
+    pub exports: ExportCache,
+    /// Stacks whose export is likely to be asked for next.
+    pub warm: Sender<i64>,
     /// The time.
     pub clock: Clock,
     /// The settings.

@@ -33,6 +33,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "delta-cutoff", value: "BYTES", default: "1048576", help: "States smaller than this are sent whole" },
     Setting { name: "history-page-size", value: "N", default: "1000", help: "Entries of `stack history` in one answer at the most" },
     Setting { name: "stack-list-page-size", value: "N", default: "100", help: "Stacks of `stack ls` in one answer" },
+    Setting { name: "cache-size", value: "BYTES", default: "33554432", help: "Memory for exports that are kept as they were sent; 0 keeps none" },
     Setting { name: "workers", value: "N", default: "8", help: "Requests that are worked on at once" },
     Setting { name: "log-level", value: "LEVEL", default: "info", help: "error, warn, info or debug" },
 ];
@@ -74,6 +75,8 @@ pub struct Config {
     pub history_page_size: usize,
     /// Stacks in one answer.
     pub stack_list_page_size: usize,
+    /// Memory for exports.
+    pub cache_bytes: usize,
     /// Threads that answer requests.
     pub n_workers: usize,
     /// How much is logged.
@@ -216,6 +219,7 @@ impl Config {
             delta_cutoff_bytes: number("delta-cutoff", text("delta-cutoff"), 0, u64::MAX)?,
             history_page_size: page_size("history-page-size", text("history-page-size"))?,
             stack_list_page_size: page_size("stack-list-page-size", text("stack-list-page-size"))?,
+            cache_bytes: number("cache-size", text("cache-size"), 0, 1 << 40)? as usize,
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
             log_level: text("log-level").parse().map_err(|_| {
                 Error::invalid(

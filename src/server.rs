@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 
 use self::edge::Edge;
 use self::key::KeyOrigin;
 use crate::app::App;
+use crate::cache::ExportCache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::keyring::Keyring;
@@ -48,9 +49,11 @@ impl Server {
         let listener = TcpListener::bind(config.addr)
             .map_err(|cause| Error::internal(format!("listen on {}", config.addr), cause))?;
         let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-        let app = Arc::new(App { store, keyring, clock, config });
+        let exports = ExportCache::new(config.cache_bytes);
+        let (warm, to_warm) = bounded(1);
+        let app = Arc::new(App { store, keyring, exports, warm, clock, config });
         let edge = Edge::start(&app, listener)?;
-        let housekeeper = Housekeeper::start(app.clone())?;
+        let housekeeper = Housekeeper::start(app.clone(), to_warm)?;
         Ok(Server { app, edge, housekeeper, address, key_origin, _lock: lock })
     }
 
@@ -109,21 +112,26 @@ fn refuse_beyond_loopback(config: &Config) -> Result<(), Error> {
     ))
 }
 
-/// Looks after what nobody asks for: leases that have run out.
+/// Looks after what nobody asks for: leases that have run out, exports that will be asked for.
 struct Housekeeper {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Housekeeper {
-    fn start(app: Arc<App>) -> Result<Housekeeper, Error> {
-        let (stop, stopped) = bounded(1);
-        let period = Duration::from_millis(limits::HOUSEKEEPING_MILLIS);
-        let run = move || {
-            while stopped.recv_timeout(period).is_err_and(|why| why.is_timeout()) {
-                if let Err(cause) = state::end_expired(&app) {
-                    log::error!("housekeeping: {cause}");
-                }
+    fn start(app: Arc<App>, to_warm: Receiver<i64>) -> Result<Housekeeper, Error> {
+        let (stop, stopped) = bounded::<()>(1);
+        let ticks = tick(Duration::from_millis(limits::HOUSEKEEPING_MILLIS));
+        let run = move || loop {
+            let done = select! {
+                recv(stopped) -> _ => break,
+                recv(ticks) -> _ => state::end_expired(&app),
+                recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
+            };
+            match done {
+                // The stack was deleted meanwhile.
+                Ok(()) | Err(Error::NotFound(_)) => {}
+                Err(cause) => log::error!("housekeeping: {cause}"),
             }
         };
         let thread = std::thread::Builder::new().name("housekeeper".into()).spawn(run);

@@ -4,6 +4,7 @@
 //! did not go on meanwhile, and if it did, the work is done anew.
 
 use crate::app::App;
+use crate::cache::Gzip;
 use crate::call;
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
@@ -11,22 +12,55 @@ use crate::domain::integrity;
 use crate::domain::journal::{self, Manifest};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
+use crate::http;
 use crate::limits;
 use crate::store::stack::Stack;
 use crate::store::update::{EndState, EndUpdate, Progress, Update};
 use crate::store::version::Encoded;
 use crate::store::{self, Connection};
 
-/// The text of the stack's deployment now; while an update runs, with all it has reported.
-pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<String, Error> {
-    let key = app.stack_key(stack)?;
+/// A stack's deployment.
+pub enum State {
+    /// It never had one.
+    Empty,
+    /// Stored under this id.
+    Stored(i64),
+    /// What a running update has reported so far, as text.
+    Running(String),
+}
+
+/// The stack's deployment now; while an update runs, with all it has reported.
+pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
     if let Some(update) = store::update::find_running(conn, stack.id)? {
-        let written = Written::read(conn, &key, &update)?;
-        if !written.is_nothing() {
-            return written.with_deployment(&update, app.clock.now_rfc3339(), |now, _| Ok(now.to_text()));
+        if store::update::find_progress(conn, update.id)? != Progress::default() {
+            let written = Written::read(conn, &*app.stack_key(stack)?, &update)?;
+            let now = app.clock.now_rfc3339();
+            return written.with_deployment(&update, now, |now, _| Ok(State::Running(now.to_text())));
         }
     }
-    stored(conn, &key, stack.deployment_id)
+    Ok(stack.deployment_id.map_or(State::Empty, State::Stored))
+}
+
+/// The gzip file of a stored deployment, from memory if it was asked for lately.
+pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i64) -> Result<Gzip, Error> {
+    if let Some(kept) = app.exports.get(deployment_id) {
+        return Ok(kept);
+    }
+    let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
+    let gzip = Gzip::new(http::gzip::compress(text.as_bytes()));
+    app.exports.put(deployment_id, gzip.clone());
+    Ok(gzip)
+}
+
+/// Makes the export of a stack ready, for it is the next thing that anyone asks for after an update.
+pub fn warm(app: &App, stack_id: i64) -> Result<(), Error> {
+    app.store.read(|conn| {
+        let stack = store::stack::read(conn, stack_id)?;
+        match stack.deployment_id {
+            Some(id) => export_gzip(app, conn, &stack, id).map(drop),
+            None => Ok(()),
+        }
+    })
 }
 
 /// The text of a stored deployment, or of the empty one.
@@ -78,6 +112,8 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             now_unix: app.now_unix(),
         })?;
         if is_done {
+            // If the housekeeper is busy, the one who asks waits a little longer.
+            let _ = app.warm.try_send(update.stack_id);
             return Ok(findings);
         }
     }

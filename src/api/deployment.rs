@@ -9,19 +9,21 @@ use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
 use crate::error::Error;
 use crate::http::{Body, Response};
-use crate::state;
-use crate::store;
+use crate::state::{self, State};
+use crate::store::stack::Stack;
 use crate::store::update::Import;
 use crate::store::version::{self, Encoded};
+use crate::store::{self, Connection};
 
 /// The stack's deployment; while an update runs, with all that it has reported.
 pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
-    let text = app.store.read(|conn| {
+    let body = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        state::current(app, conn, &stack)
+        let state = state::current(app, conn, &stack)?;
+        body(app, call, conn, &stack, state)
     })?;
-    Ok(Response::of(200, Body::Json(text.into_bytes())))
+    Ok(Response::of(200, body))
 }
 
 /// The deployment at the end of update `{version}`. 404 if there is none of that number.
@@ -31,15 +33,28 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
     let number = text.parse::<i64>().ok().filter(|version| *version > 0);
     let version =
         number.ok_or_else(|| Error::invalid("version", format!("'{text}' is not a number from 1 on")))?;
-    let text = app.store.read(|conn| {
+    let body = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
         let deployment_id = store::version::find_version(conn, stack.id, version)?;
         if deployment_id.is_none() && !store::update::has_ended_version(conn, stack.id, version)? {
             return Err(Error::NotFound(format!("Stack '{stack_ref}' has no version {version}")));
         }
-        state::stored(conn, &*app.stack_key(&stack)?, deployment_id)
+        body(app, call, conn, &stack, deployment_id.map_or(State::Empty, State::Stored))
     })?;
-    Ok(Response::of(200, Body::Json(text.into_bytes())))
+    Ok(Response::of(200, body))
+}
+
+/// A client that takes gzip may get what an earlier one got.
+fn body(app: &App, call: &Call, conn: &Connection, stack: &Stack, state: State) -> Result<Body, Error> {
+    let text = match state {
+        State::Stored(id) if call.request.accepts_gzip() => {
+            return Ok(Body::JsonGzip(state::export_gzip(app, conn, stack, id)?));
+        }
+        State::Stored(id) => version::read_text(conn, &*app.stack_key(stack)?, id)?,
+        State::Empty => Deployment::empty().to_text(),
+        State::Running(text) => text,
+    };
+    Ok(Body::Json(text.into_bytes()))
 }
 
 /// Replaces the stack's deployment; done when it answers. A version and a history entry of its own.

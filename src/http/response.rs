@@ -1,5 +1,7 @@
 //! Response: a status, headers, and a body that says what its bytes are.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::gzip;
@@ -12,9 +14,27 @@ pub enum Body {
     /// JSON text; compressed on the way out if the client takes it and it is worth it.
     Json(Vec<u8>),
     /// JSON text that is compressed already. Only for clients that take it.
-    JsonGzip(Vec<u8>),
+    JsonGzip(Arc<Vec<u8>>),
     /// Plain text.
     Text(String),
+}
+
+/// Bytes of an answer, its own or those that others send too.
+pub enum Bytes {
+    /// Its own.
+    Owned(Vec<u8>),
+    /// Kept for the next one who asks.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Bytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Owned(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// An answer on its way out.
@@ -54,7 +74,7 @@ impl Response {
     }
 
     /// The bytes of the body and the headers that describe them.
-    pub fn into_wire(self, accepts_gzip: bool) -> (Vec<(&'static str, String)>, Vec<u8>) {
+    pub fn into_wire(self, accepts_gzip: bool) -> (Vec<(&'static str, String)>, Bytes) {
         let mut headers = self.headers;
         let mut typed = |content_type: &str, is_gzip: bool| {
             headers.push(("Content-Type", content_type.into()));
@@ -63,22 +83,22 @@ impl Response {
             }
         };
         let bytes = match self.body {
-            Body::Empty => Vec::new(),
+            Body::Empty => Bytes::Owned(Vec::new()),
             Body::Text(text) => {
                 typed("text/plain; charset=utf-8", false);
-                text.into_bytes()
+                Bytes::Owned(text.into_bytes())
             }
             Body::JsonGzip(bytes) => {
                 typed("application/json", true);
-                bytes
+                Bytes::Shared(bytes)
             }
             Body::Json(text) if accepts_gzip && self.status == 200 && text.len() >= COMPRESS_FROM_BYTES => {
                 typed("application/json", true);
-                gzip::compress(&text)
+                Bytes::Owned(gzip::compress(&text))
             }
             Body::Json(text) => {
                 typed("application/json", false);
-                text
+                Bytes::Owned(text)
             }
         };
         (headers, bytes)

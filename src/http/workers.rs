@@ -73,8 +73,9 @@ fn send(request: Request, response: Response) -> std::io::Result<()> {
     let (headers, bytes) = response.into_wire(accepts_gzip);
     let headers =
         headers.into_iter().filter_map(|(name, value)| Header::from_bytes(name, value).ok()).collect();
+    let bytes = bytes.as_slice();
     let n_bytes = (has_body || status != 204).then_some(bytes.len());
-    let wire = tiny_http::Response::new(StatusCode(status), headers, bytes.as_slice(), n_bytes, None)
+    let wire = tiny_http::Response::new(StatusCode(status), headers, bytes, n_bytes, None)
         .with_chunked_threshold(usize::MAX);
     request.into_wire().respond(wire)
 }

@@ -82,7 +82,7 @@ fn answer(response: Response) -> Answer {
     let status = response.status;
     let (headers, body) = response.into_wire(false);
     let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-    Answer { status, headers, body }
+    Answer { status, headers, body: body.as_slice().to_vec() }
 }
 
 /// A folder for the socket between gate and workers, which goes away with the server.

@@ -167,7 +167,7 @@ impl Job for RenewLease {
 }
 
 /// How far an update had come when its end was worked out. If it went on since, the end is worked out anew.
-#[derive(PartialEq, Eq, Clone, Debug)]
+#[derive(PartialEq, Eq, Clone, Debug, Default)]
 pub struct Progress {
     /// Row id of the last journal batch; 0 if none.
     pub last_journal_row: i64,
