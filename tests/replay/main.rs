@@ -2,5 +2,12 @@
 
 mod support;
 
+mod delta;
+mod deployment;
+mod integrity;
+mod ledger;
+mod names;
 mod oracle;
+mod rename;
+mod speed;
 mod vectors;

@@ -5,6 +5,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, Replayed, parse_batch, replay};
@@ -31,15 +33,15 @@ fn random_journals_give_what_pulumi_itself_makes_of_them() {
     let n_journals = std::env::var("REPLAY_JOURNALS").map_or(N_JOURNALS, |n| n.parse().expect("a number"));
     let mut child =
         Command::new(&oracle).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the oracle");
-    let asking = ask(&mut child, seeds(n_journals).collect());
+    let (journals, asking) = ask(&mut child, seeds(n_journals).collect());
     let mut answers = BufReader::new(child.stdout.take().expect("piped"));
     let mut n = Counts::default();
-    for seed in seeds(n_journals) {
+    for (seed, journal) in journals {
         let mut line = String::new();
         answers.read_line(&mut line).expect("an answer");
         let answer: Answer =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("SEED={seed} {error}: {line}"));
-        compare(seed, &random_journal(seed), &answer, &mut n);
+        compare(seed, &journal, &answer, &mut n);
     }
     asking.join().expect("all asked");
     assert!(child.wait().expect("its end").success());
@@ -60,15 +62,18 @@ struct Counts {
 }
 
 /// Writes the questions from a thread of its own: the oracle answers while it is asked.
-fn ask(child: &mut Child, seeds: Vec<u64>) -> std::thread::JoinHandle<()> {
+fn ask(child: &mut Child, seeds: Vec<u64>) -> (Receiver<(u64, Journal)>, JoinHandle<()>) {
     let mut stdin = child.stdin.take().expect("piped");
-    std::thread::spawn(move || {
+    let (asked, journals) = std::sync::mpsc::sync_channel(100);
+    let asking = std::thread::spawn(move || {
         for seed in seeds {
             let journal = random_journal(seed);
             let question = serde_json::json!({"base": journal.base, "entries": journal.entries});
             writeln!(stdin, "{question}").expect("the oracle reads on");
+            asked.send((seed, journal)).expect("the answers are awaited");
         }
-    })
+    });
+    (journals, asking)
 }
 
 fn compare(seed: u64, journal: &Journal, answer: &Answer, n: &mut Counts) {
