@@ -1,0 +1,8 @@
+//! The noise of driving the CLI: finding it, running it, and looking at what it left behind.
+
+pub mod project;
+pub mod run;
+pub mod site;
+pub mod state;
+pub mod tools;
+pub mod world;
