@@ -13,4 +13,7 @@
 mod process;
 mod support;
 
+mod conflict;
+mod crash;
 mod exit;
+mod update;

@@ -47,6 +47,17 @@ impl State {
         pending
     }
 
+    /// The document without what differs from one run of the same program to the next: the order of what
+    /// does not need each other, times, and where in a host's code a call came from.
+    pub fn content(&self) -> Value {
+        let mut content =
+            without(&self.0["deployment"], &["time", "created", "modified", "sourcePosition", "stackTrace"]);
+        if let Some(resources) = content["resources"].as_array_mut() {
+            resources.sort_by_key(|resource| text(&resource["urn"]).to_string());
+        }
+        content
+    }
+
     /// An output of the stack, as it stands in the state.
     pub fn output(&self, name: &str) -> &Value {
         let root = self.resources().iter().find(|resource| resource["type"] == "pulumi:pulumi:Stack");
@@ -85,6 +96,18 @@ fn needs(resource: &Value) -> Vec<&str> {
     match is_condemned(resource) {
         true => provider.map(|(urn, _)| urn).into_iter().collect(),
         false => dependencies.chain(parent).chain(provider.map(|(urn, _)| urn)).collect(),
+    }
+}
+
+/// The same value without some keys, wherever they are.
+fn without(value: &Value, keys: &[&str]) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(key, _)| !keys.contains(&key.as_str()));
+            Value::Object(kept.map(|(key, value)| (key.clone(), without(value, keys))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| without(item, keys)).collect()),
+        other => other.clone(),
     }
 }
 
