@@ -13,7 +13,15 @@
 mod process;
 mod support;
 
+mod config;
 mod conflict;
 mod crash;
+mod edit;
 mod exit;
+mod history;
+mod login;
+mod mode;
+mod rename;
+mod secret;
+mod stack;
 mod update;

@@ -1,5 +1,6 @@
 //! The noise of driving the CLI: finding it, running it, and looking at what it left behind.
 
+pub mod http;
 pub mod project;
 pub mod run;
 pub mod site;

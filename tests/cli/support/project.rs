@@ -74,6 +74,11 @@ impl Project {
         &self.folder
     }
 
+    /// The user's home folder.
+    pub fn home(&self) -> &Path {
+        self.folder.ancestors().nth(2).expect("a project is two folders deep in the home")
+    }
+
     /// The same project, with a variable more for the CLI.
     pub fn with(&self, variable: &str, value: impl Into<OsString>) -> Project {
         Project { environment: self.environment.clone().with(variable, value), ..self.clone() }
@@ -105,10 +110,20 @@ impl Project {
 
     /// Starts the CLI in the background.
     pub fn spawn(&self, args: &[&str]) -> Running {
+        self.spawn_with_input(args, "")
+    }
+
+    /// Runs the CLI, which finds `input` on its standard input, and waits for its end.
+    #[track_caller]
+    pub fn pulumi_with_input(&self, args: &[&str], input: &str) -> Run {
+        self.spawn_with_input(args, input).wait()
+    }
+
+    fn spawn_with_input(&self, args: &[&str], input: &str) -> Running {
         let mut command = Command::new(&self.environment.pulumi);
         command.args(args).args(["--non-interactive", "--color", "never"]);
         command.current_dir(&self.folder).env_clear().envs(&self.environment.variables);
-        Running::start(&mut command)
+        Running::start(&mut command, input)
     }
 
     /// Runs `pulumi up` without the preview in front of it.

@@ -1,6 +1,6 @@
 //! One run of the CLI: started, perhaps signalled, waited for, and judged.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -93,16 +93,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it; its standard input is empty.
-    pub fn start(command: &mut Command) -> Running {
+    /// Starts it; `input` is all that it finds on its standard input.
+    pub fn start(command: &mut Command, input: &str) -> Running {
         let words = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
         let text = format!("pulumi {}", words.collect::<Vec<_>>().join(" "));
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {text}: {error}"));
+        // It may end without reading, and that is no fault.
+        let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
         let stdout = Output::collect(child.stdout.take().expect("piped"));
         let stderr = Output::collect(child.stderr.take().expect("piped"));
         Running { child, command: text, stdout, stderr }

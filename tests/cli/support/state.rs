@@ -58,6 +58,19 @@ impl State {
         content
     }
 
+    /// As `content`, as text to compare with the state of another stack that ran the same programs: without
+    /// what is random (ids) and how secrets are sealed. Ids inside provider references go, too.
+    pub fn comparable(&self) -> String {
+        let keys = ["id", "ciphertext", "manifest", "secrets_providers", "metadata"];
+        let mut content = without(&self.content(), &keys);
+        for resource in content["resources"].as_array_mut().into_iter().flatten() {
+            if let Some((urn, _)) = text(&resource["provider"]).rsplit_once("::") {
+                resource["provider"] = urn.into();
+            }
+        }
+        format!("{content:#}")
+    }
+
     /// An output of the stack, as it stands in the state.
     pub fn output(&self, name: &str) -> &Value {
         let root = self.resources().iter().find(|resource| resource["type"] == "pulumi:pulumi:Stack");
