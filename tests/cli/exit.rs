@@ -218,6 +218,8 @@ fn kill_before_a_create_is_done(project: &Project) {
     // The CLI asks a person about such operations; this is what to answer when nothing was made.
     project.pulumi(&["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]).ok();
     assert_eq!(project.export().pending(), [""; 0]);
+    expect_next_up_settles(project);
+    assert_eq!(project.world.log(), ["create a", "create b", "create c"]);
 }
 
 fn kill_after_a_create_is_done(project: &Project) {
@@ -287,7 +289,6 @@ fn kill_between_the_halves_of_a_replacement(project: &Project) {
     assert_eq!(state.condemned(), ["a"]);
     assert_eq!(state.resource("a")["inputs"]["generation"], "two");
 
-    // The provider of the killed CLI must not do the delete in place of the next one.
     expect_locked_until_cancel(project);
     project.world.allow("delete a");
     expect_next_up_settles(project);

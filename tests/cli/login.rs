@@ -25,7 +25,7 @@ fn login_whoami_logout() {
 
     let about: Value = stored.pulumi(&["about", "--json"]).ok().json();
     assert_eq!(about["backend"]["user"], "admin");
-    assert_eq!(about["currentStack"]["name"], format!("{ORGANIZATION}/web/dev"));
+    assert_eq!(about["currentStack"]["fullyQualifiedName"], format!("{ORGANIZATION}/web/dev"));
 
     stored.pulumi(&["logout"]).ok();
     let asked = stored.with("PULUMI_BACKEND_URL", site.server.url());

@@ -22,6 +22,7 @@ mod history;
 mod login;
 mod mode;
 mod rename;
+mod retry;
 mod secret;
 mod stack;
 mod update;

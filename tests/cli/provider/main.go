@@ -12,18 +12,23 @@
 //	control/hang-after-<operation>-<name>   it waits after it is done and before it reports, until this file is gone
 //
 // Operations are create, read, update and delete. A waiting operation goes on waiting when the engine cancels
-// it, unless its file reads "until cancelled": then it fails.
+// it, unless its file reads "until cancelled": then it fails. When the CLI is killed, the process ends.
 package main
 
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
+// How often the provider looks whether the CLI that started it is still there.
+const parentStep = 20 * time.Millisecond
+
 func main() {
+	go endWithParent(os.Getppid())
 	err := provider.Main("world", func(*provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
 		dir := os.Getenv("WORLD_DIR")
 		if dir == "" {
@@ -35,4 +40,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "pulumi-resource-world:", err)
 		os.Exit(1)
 	}
+}
+
+// endWithParent ends this process when the CLI was killed: nobody is left who could be told anything.
+func endWithParent(parent int) {
+	for os.Getppid() == parent {
+		time.Sleep(parentStep)
+	}
+	os.Exit(1)
 }

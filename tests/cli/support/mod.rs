@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod project;
+pub mod proxy;
 pub mod run;
 pub mod site;
 pub mod state;
