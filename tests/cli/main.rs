@@ -1,1 +1,28 @@
-//! Placeholder of the first commit.
+//! The real, unmodified `pulumi` CLI against the real server binary.
+//!
+//! `cargo test --test cli` uses the CLI that `PULUMI_CLI` names or that is on `PATH` (with its YAML language
+//! host); where there is none, Go builds it once into `target/pulumi-cli/`. Without a CLI and without Go each
+//! test says loudly that it did not run, and fails if `CI=true`.
+//!
+//! Each test has a server, a home folder and a world of its own. What is asserted is the state and the world,
+//! not only exit codes. The programs are YAML; their resources are things of our own provider
+//! (`tests/cli/provider`), which can be told to fail or to wait, and the CLI's built-in `Stash`.
+
+#[path = "../server/support/process.rs"]
+#[allow(dead_code)] // Each target uses its own part of it.
+mod process;
+mod support;
+
+mod config;
+mod conflict;
+mod crash;
+mod edit;
+mod exit;
+mod history;
+mod login;
+mod mode;
+mod rename;
+mod retry;
+mod secret;
+mod stack;
+mod update;

@@ -1,0 +1,53 @@
+//! Configuration: set, listed, copied, brought back from the last update.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::site::Site;
+
+#[test]
+fn set_get_list_and_remove() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.pulumi(&["config", "set", "color", "red"]).ok();
+    project.pulumi(&["config", "set", "--path", "tree.leaf[0]", "first"]).ok();
+    project.pulumi(&["config", "set-all", "--plaintext", "size=3", "--secret", "token=hush"]).ok();
+    assert_eq!(project.pulumi(&["config", "get", "color"]).ok().line(), "red");
+    let list = project.pulumi(&["config", "--json", "--show-secrets"]).ok().json();
+    assert_eq!(list["web:token"]["value"], "hush");
+    assert_eq!(list["web:tree"]["objectValue"], json!({ "leaf": ["first"] }));
+    project.pulumi(&["config", "rm", "color"]).ok();
+    project.pulumi(&["config", "get", "color"]).fails().says("not found");
+
+    project.pulumi(&["stack", "init", "copy", "--copy-config-from", "dev"]).ok();
+    assert_eq!(project.pulumi(&["config", "get", "token"]).ok().line(), "hush");
+    let sealed = |stack: &str| {
+        let text = project.file(&format!("Pulumi.{stack}.yaml")).expect("the stack's configuration");
+        text.lines().find(|line| line.contains("secure:")).expect("a sealed value").to_string()
+    };
+    assert_ne!(sealed("dev"), sealed("copy"), "each stack has a key of its own");
+}
+
+#[test]
+fn refresh_brings_back_what_the_last_update_had() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.write_program(
+        "outputs: { color: '${color}', token: '${token}' }
+config: { color: { type: string }, token: { type: string } }",
+    );
+    project.pulumi(&["config", "set", "--secret", "token", "hush"]).ok();
+    project.pulumi(&["up", "--yes", "--skip-preview", "--config", "web:color=red"]).ok();
+    project.pulumi(&["config", "set", "--path", "tree.leaf", "green"]).ok();
+    project.up().ok();
+    let before = project.pulumi(&["config", "--json", "--show-secrets"]).ok().json();
+    assert_eq!(before["web:color"]["value"], "red");
+
+    fs::remove_file(project.folder().join("Pulumi.dev.yaml")).expect("lose the configuration");
+    project.pulumi(&["config", "refresh", "--force"]).ok();
+    assert_eq!(project.pulumi(&["config", "--json", "--show-secrets"]).ok().json(), before);
+    project.expect_no_changes();
+    assert_eq!(project.pulumi(&["stack", "output", "token", "--show-secrets"]).ok().line(), "hush");
+    assert_eq!(project.pulumi(&["stack", "output", "token"]).ok().line(), "[secret]");
+}
