@@ -4,6 +4,8 @@ pub mod deployment;
 pub mod gzip;
 pub mod http;
 pub mod json;
+// Other targets use more of it than this one.
+#[allow(dead_code)]
 pub mod process;
 pub mod seed;
 pub mod server;

@@ -47,11 +47,6 @@ impl TestServer {
         self.process.lock().expect("process").pid()
     }
 
-    /// What the server printed since its last start.
-    pub fn log(&self) -> String {
-        self.process.lock().expect("process").log()
-    }
-
     /// Sends a request; a lost connection fails the test.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Response {

@@ -23,11 +23,6 @@ impl<'a> TestStack<'a> {
         TestStack { client, project: project.into(), name: name.into() }
     }
 
-    /// The same stack, reached another way.
-    pub fn through<'b>(&self, client: &'b Client) -> TestStack<'b> {
-        TestStack::new(client, &self.project, &self.name)
-    }
-
     /// `/api/stacks/organization/PROJECT/NAME` and what follows it.
     pub fn path(&self, rest: &str) -> String {
         format!("/api/stacks/{ORG}/{}/{}{rest}", self.project, self.name)
