@@ -98,7 +98,7 @@ fn everything_else_is_a_clean_404() {
     }
     server.call("HEAD", "/nothing").expect(&[404]);
     server.call("DELETE", "/api/user").expect(&[404, 405]);
-    server.call("GET", &format!("/api/stacks/{ORG}/web")).expect(&[404]);
+    server.call("GET", &format!("/api/stacks/{ORG}/web")).expect(&[404, 405]);
 }
 
 #[test]

@@ -109,6 +109,8 @@ impl Request {
 pub struct Response {
     /// Method and target of the request, for messages.
     pub call: String,
+    /// The beginning of what was sent with it, for messages.
+    sent: String,
     /// The status of the answer.
     pub status: u16,
     /// Its headers, names in lower case.
@@ -205,7 +207,7 @@ impl std::fmt::Display for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let body = String::from_utf8_lossy(&self.body);
         let shown: String = body.chars().take(2000).collect();
-        write!(f, "{} answered {} {shown}", self.call, self.status)
+        write!(f, "{} answered {} {shown}\n  sent {}", self.call, self.status, self.sent)
     }
 }
 
@@ -279,10 +281,19 @@ pub fn read_response(reader: &mut impl BufRead, request: &Request) -> io::Result
     let is_gzip = header_in(&headers, "content-encoding") == Some("gzip") && !raw.is_empty();
     let body =
         if is_gzip { gzip::unpack(&raw).unwrap_or_else(|why| panic!("{call}: {why}")) } else { raw.clone() };
-    let response = Response { call, status, headers, body, n_wire_bytes: raw.len() };
+    let response =
+        Response { call, sent: beginning_of(request), status, headers, body, n_wire_bytes: raw.len() };
     let accepted = header_in(&request.headers, "Accept-Encoding").unwrap_or("");
     response.hold_against_common_rules(accepted.contains("gzip"));
     Ok(response)
+}
+
+/// What a person needs to see of a body that led to a failure.
+fn beginning_of(request: &Request) -> String {
+    let is_gzip = header_in(&request.headers, "Content-Encoding") == Some("gzip");
+    let plain = if is_gzip { gzip::unpack(&request.body).ok() } else { None };
+    let bytes = plain.as_ref().unwrap_or(&request.body);
+    String::from_utf8_lossy(&bytes[..bytes.len().min(1000)]).into_owned()
 }
 
 fn header_in<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
