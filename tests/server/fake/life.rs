@@ -183,7 +183,8 @@ impl<'a> Life<'a> {
     /// Nothing holds the stack: the next update starts and ends.
     #[track_caller]
     pub fn check_is_free(&self) {
-        self.cli.stack.start_update().complete("succeeded").ok();
+        let update = self.cli.stack.start_update();
+        self.cli.retried(&update.complete_request("succeeded")).ok();
     }
 }
 

@@ -1,8 +1,9 @@
 //! A proxy between CLI and server that loses, doubles, delays and cuts what goes through it.
 //!
 //! Only calls that the CLI sends again are harmed, each at most three times, so a CLI that tries four times always
-//! gets through. What happens to a call depends on its bytes alone, so a seed gives the same faults each time. Stacks
-//! of projects whose name begins with `calm` are left in peace.
+//! gets through. What happens to a call depends on what it says and how many such calls there were, not on ids that
+//! the server makes up, so a seed gives the same faults each time. Stacks of projects whose name begins with `calm`
+//! are left in peace.
 
 use crate::support::http::{connect, read_exactly, read_line};
 use crate::support::seed::{Rng, hash};
@@ -21,9 +22,18 @@ pub struct FaultProxy {
 
 struct Shared {
     upstream: String,
-    attempts: Mutex<HashMap<u64, u64>>,
+    seen: Mutex<Seen>,
     n_faults: AtomicU64,
     is_over: AtomicBool,
+}
+
+/// The calls that came so far.
+#[derive(Default)]
+struct Seen {
+    /// How many different ones said the same thing.
+    n_alike: HashMap<u64, u64>,
+    /// For each call, what decides about it, and how often it was delivered.
+    deliveries: HashMap<u64, (u64, u64)>,
 }
 
 /// What happens to one call.
@@ -76,7 +86,7 @@ impl FaultProxy {
         let address = listener.local_addr().expect("an address").to_string();
         let shared = Arc::new(Shared {
             upstream: upstream.into(),
-            attempts: Mutex::default(),
+            seen: Mutex::default(),
             n_faults: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -155,21 +165,29 @@ fn is_open(stream: &TcpStream) -> bool {
     is_silent && stream.set_nonblocking(false).is_ok()
 }
 
+impl Seen {
+    /// A number that decides about this call, the same for all its deliveries, and how many there were before.
+    fn count(&mut self, call: &Call) -> (u64, u64) {
+        let Seen { n_alike, deliveries } = self;
+        let (luck, n_before) = deliveries.entry(call.id()).or_insert_with(|| {
+            let alike = n_alike.entry(call.meaning()).or_default();
+            *alike += 1;
+            (call.meaning().wrapping_add(*alike), 0)
+        });
+        *n_before += 1;
+        (*luck, *n_before - 1)
+    }
+}
+
 impl Shared {
     /// What happens to this delivery of the call.
     fn fault_for(&self, call: &Call) -> Option<Fault> {
         if !call.is_sent_again() || call.target().starts_with("/api/stacks/organization/calm") {
             return None;
         }
-        let id = call.id();
-        let mut rng = Rng::new(id);
+        let (luck, attempt) = self.seen.lock().expect("seen").count(call);
+        let mut rng = Rng::new(luck);
         let n_failing = if rng.chance(75) { 0 } else { rng.between(1, 3) as u64 };
-        let attempt = {
-            let mut attempts = self.attempts.lock().expect("attempts");
-            let attempt = attempts.entry(id).or_default();
-            *attempt += 1;
-            *attempt - 1
-        };
         for _ in 0..attempt {
             rng.next();
         }
@@ -227,7 +245,7 @@ impl Shared {
                 Ok(answer)
             }
             Fault::Delay => {
-                std::thread::sleep(Duration::from_millis(1 + call.id() % 12));
+                std::thread::sleep(Duration::from_millis(1 + call.meaning() % 12));
                 self.forward(call)
             }
             Fault::TooLarge => Ok(own_answer(413, "Request Entity Too Large")),
@@ -241,7 +259,7 @@ impl Shared {
     fn forward_later(self: &Arc<Self>, call: &Call) {
         let (shared, call) = (self.clone(), Call { head: call.head.clone(), body: call.body.clone() });
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(call.id() % 40));
+            std::thread::sleep(Duration::from_millis(call.meaning() % 40));
             // Nobody waits for this answer; the server may be gone by now.
             let _ = shared.forward(&call);
         });
@@ -278,6 +296,17 @@ impl Call {
     /// A number for its bytes.
     fn id(&self) -> u64 {
         hash(self.head.as_bytes()) ^ hash(&self.body).rotate_left(1)
+    }
+
+    /// A number for what it says, without the lease and the update's id.
+    fn meaning(&self) -> u64 {
+        let without_id = match self.target().split_once("/update/") {
+            Some((stack, update)) => {
+                format!("{stack} {}", update.split_once('/').map_or("", |(_, rest)| rest))
+            }
+            None => self.target().to_string(),
+        };
+        hash(without_id.as_bytes()) ^ hash(&self.body).rotate_left(1)
     }
 
     /// Whether the CLI sends such a call again when it fails (protocol §1.6).
