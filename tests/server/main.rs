@@ -4,4 +4,5 @@ mod api;
 mod crash;
 mod fake;
 mod model;
+mod retry;
 mod support;
