@@ -4,5 +4,6 @@ mod api;
 mod crash;
 mod fake;
 mod model;
+mod replay;
 mod retry;
 mod support;
