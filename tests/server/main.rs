@@ -1,1 +1,9 @@
-//! Placeholder of the first commit.
+//! The server as a black box: the real binary, real HTTP, a database in a temporary folder.
+
+mod api;
+mod crash;
+mod fake;
+mod model;
+mod replay;
+mod retry;
+mod support;

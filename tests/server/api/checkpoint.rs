@@ -1,0 +1,244 @@
+//! Whole checkpoints, verbatim texts and deltas.
+
+use crate::support::deployment::sha256_hex;
+use crate::support::http::Request;
+use crate::support::json::Tree;
+use crate::support::server::TestServer;
+use crate::support::update::TestUpdate;
+use serde_json::{Value, json};
+
+#[test]
+fn the_last_whole_checkpoint_is_the_state() {
+    let server = TestServer::start();
+    for end in ["succeeded", "failed", "cancel"] {
+        let stack = server.create_stack(end, "dev");
+        let update = stack.start_checkpoints();
+        update.checkpoint(&stack.deployment(&["a", "b"])).ok();
+        assert_eq!(stack.resource_names()[1..], ["a", "b"]);
+        let mut last = stack.deployment(&["a"]);
+        last["deployment"]["pending_operations"] =
+            json!([{ "resource": stack.resource("c"), "type": "creating" }]);
+        update.checkpoint(&last).ok();
+        assert_eq!(stack.export(), last);
+        if end == "cancel" { update.cancel() } else { update.complete(end) }.ok();
+        assert_eq!(stack.export(), last);
+        assert_eq!(stack.get("/export/1").ok().json(), last);
+        assert_eq!(stack.history()[0]["resourceCount"], 2);
+    }
+}
+
+#[test]
+fn a_checkpoint_keeps_what_it_is_given() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    let inner = r#"{"manifest":{"time":"2026-08-21T10:00:00.123456789Z","magic":"","version":""},"resources":[{"urn":"urn:pulumi:dev::web::a:b:C::x","custom":false,"type":"a:b:C","inputs":{"n":1.0,"big":340282366920938463463374607431768211456},"unheardOf":[1.50,{}]}],"metadata":{},"alsoNew":{"b":2,"a":1}}"#;
+    let body = format!(
+        r#"{{"isInvalid":false,"version":4,"features":["byteString","hooks"],"deployment":{inner}}}"#
+    );
+    stack
+        .send(&Request::new("PATCH", update.path("/checkpoint")).lease(&update.token).bytes(body).gzip())
+        .ok();
+    let expected =
+        Tree::parse(&format!(r#"{{"version":4,"features":["byteString","hooks"],"deployment":{inner}}}"#));
+    assert_eq!(stack.export_tree(), expected);
+    update.complete("succeeded").ok();
+    assert_eq!(stack.export_tree(), expected);
+}
+
+#[test]
+fn what_is_no_checkpoint_is_refused() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.checkpoint(&stack.deployment(&["a"])).ok();
+    for rest in ["/checkpoint", "/checkpointverbatim", "/checkpointdelta"] {
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{}",
+            r#"{"version":3}"#,
+            r#"{"version":3,"deployment":[]}"#,
+            r#"{"version":9,"deployment":{}}"#,
+            r#"{"version":"3","deployment":{}}"#,
+            r#"{"version":3,"untypedDeployment":{},"sequenceNumber":1}"#,
+            r#"{"version":3,"untypedDeployment":{"version":9,"deployment":{}},"sequenceNumber":1}"#,
+            r#"{"version":3,"untypedDeployment":{"version":3,"deployment":{}}}"#,
+            r#"{"version":3,"sequenceNumber":2,"deploymentDelta":[]}"#,
+        ] {
+            stack
+                .send(&Request::new("PATCH", update.path(rest)).lease(&update.token).bytes(body))
+                .expect(&[400, 409]);
+        }
+    }
+    let whole = update.checkpoint_request(&stack.deployment(&["b"]));
+    stack.send(&Request { body: whole.body[..40].to_vec(), ..whole }).expect(&[400]);
+    update.complete("succeeded").ok();
+    assert_eq!(stack.resource_names(), ["web-dev", "a"]);
+}
+
+/// The text T1 of protocol §10.
+const T1: &str = r#"{"version":3,"deployment":{"manifest":{"time":"0001-01-01T00:00:00Z","magic":"","version":""},"metadata":{},"resources":[{"urn":"urn-1","custom":false,"type":""}]}}"#;
+const URN_1: &str = r#"{"urn":"urn-1","custom":false,"type":""}"#;
+const URN_1_AND_2: &str =
+    r#"{"urn":"urn-1","custom":false,"type":""},{"urn":"urn-2","custom":false,"type":""}"#;
+
+/// One edit as CLIs since 3.68 send it: byte offsets alone count.
+fn edit(start: usize, end: usize, new_text: &str) -> Value {
+    let place = |offset: usize| json!({ "line": 1, "column": 1, "offset": offset });
+    json!({ "Span": { "uri": "", "start": place(start), "end": place(end) }, "NewText": new_text })
+}
+
+fn apply(old: &str, start: usize, end: usize, new_text: &str) -> String {
+    format!("{}{new_text}{}", &old[..start], &old[end..])
+}
+
+#[test]
+fn deltas_give_the_recorded_texts() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.verbatim(1, T1).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(T1));
+
+    let t2 = apply(T1, 121, 161, URN_1_AND_2);
+    let hash = "5ffa59a4628983b155933e87fd91ef1f5e76cb2dfdd413eefc3bedb52a7ce1c4";
+    assert_eq!(sha256_hex(t2.as_bytes()), hash);
+    update.delta(2, hash, &json!([edit(121, 161, URN_1_AND_2)])).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&t2));
+
+    update
+        .delta(
+            3,
+            "fa39495cd65a25d850d69388092ae6efcdb5e999ca72b378384236bc77e098a4",
+            &json!([edit(121, 202, URN_1)]),
+        )
+        .ok();
+    assert_eq!(stack.export_tree(), Tree::parse(T1));
+
+    let new_text = T1[..161]
+        .replace(r#"{"version":3,"#, r#"{"version":4,"features":["refreshBeforeUpdate"],"#)
+        .replace(r#""type":""}"#, r#""type":"","refreshBeforeUpdate":true}"#);
+    let t4 = apply(T1, 0, 161, &new_text);
+    update
+        .delta(
+            4,
+            "5e927ea2f899447a4b917769e32d921f96dd19c637c593eb936563380f2be3a3",
+            &json!([edit(0, 161, &new_text)]),
+        )
+        .ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&t4));
+    update.complete("succeeded").ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&t4));
+}
+
+#[test]
+fn several_edits_refer_to_the_text_before() {
+    let (server, old) = (TestServer::start(), T1);
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.verbatim(1, old).ok();
+    // An insertion, a replacement of the urn by one with characters of several bytes, a deletion of nothing.
+    let at = old.find("urn-1").expect("urn-1");
+    let new = old.replace(r#""metadata":{},"#, r#""metadata":{},"more":1,"#).replace("urn-1", "é✓");
+    let metadata_end = old.find(r#""resources""#).expect("resources");
+    let edits =
+        json!([edit(metadata_end, metadata_end, r#""more":1,"#), edit(at, at + 5, "é✓"), edit(164, 164, "")]);
+    update.delta(2, &sha256_hex(new.as_bytes()), &edits).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&new));
+    // Offsets are bytes, also behind characters of several bytes.
+    let newer = new.replace(r#""custom":false"#, r#""custom":true"#);
+    let at = new.find("false").expect("false");
+    update.delta(3, &sha256_hex(newer.as_bytes()), &json!([edit(at, at + 5, "true")])).ok();
+    update.delta(4, &sha256_hex(newer.as_bytes()), &json!([])).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&newer));
+}
+
+#[test]
+fn a_delta_that_does_not_fit_changes_nothing() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    let t2 = apply(T1, 121, 161, URN_1_AND_2);
+    let hash = sha256_hex(t2.as_bytes());
+    let good = json!([edit(121, 161, URN_1_AND_2)]);
+    update.delta(1, &hash, &good).expect(&[400, 409]); // Nothing to build on.
+    update.verbatim(1, T1).ok();
+    for (why, bad_hash, edits) in [
+        ("another hash", "0".repeat(64), good.clone()),
+        ("no hash", String::new(), good.clone()),
+        ("past the end", hash.clone(), json!([edit(121, 1000, URN_1_AND_2)])),
+        ("backwards", hash.clone(), json!([edit(161, 121, URN_1_AND_2)])),
+        ("overlapping", hash.clone(), json!([edit(100, 140, "x"), edit(121, 161, URN_1_AND_2)])),
+        ("no list", hash.clone(), json!({})),
+        ("no edits", hash.clone(), json!([])),
+        ("no edit", hash.clone(), json!([1])),
+        ("no JSON after it", sha256_hex(apply(T1, 0, 10, "").as_bytes()), json!([edit(0, 10, "")])),
+    ] {
+        let answer = update.delta(2, &bad_hash, &edits);
+        assert!([400, 409].contains(&answer.status), "{why}: {answer}");
+        assert_eq!(stack.export_tree(), Tree::parse(T1), "{why}");
+    }
+    update.delta(3, &hash, &good).expect(&[400, 409]); // A number was left out.
+    // The CLI falls back to the whole text under the same number.
+    update.verbatim(2, &t2).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&t2));
+}
+
+#[test]
+fn a_save_is_applied_once() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    let t2 = apply(T1, 121, 161, URN_1_AND_2);
+    let (hash, edits) = (sha256_hex(t2.as_bytes()), json!([edit(121, 161, URN_1_AND_2)]));
+    update.verbatim(1, T1).ok();
+    update.verbatim(1, T1).ok();
+    update.delta(2, &hash, &edits).ok();
+    update.delta(2, &hash, &edits).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&t2));
+    update.verbatim(2, T1).expect(&[400, 409]); // Another text under a number that is taken.
+    update.verbatim(1, T1).expect(&[200, 204, 400, 409]); // A late repeat: no matter what it is told, the state stays.
+    assert_eq!(stack.export_tree(), Tree::parse(&t2));
+    update.verbatim(4, T1).expect(&[400, 409]); // A number was left out.
+    update.verbatim(3, T1).ok();
+    update.complete("succeeded").ok();
+    assert_eq!(stack.export_tree(), Tree::parse(T1));
+}
+
+#[test]
+fn deltas_by_lines_are_resolved() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    // CLIs 3.43 to 3.67 put a line break between resources and count lines from 1.
+    let old = "{\"version\":3,\"deployment\":{\"manifest\":{\"time\":\"0001-01-01T00:00:00Z\",\"magic\":\"\",\"version\":\"\"},\"resources\":[\n{\"urn\":\"a\",\"custom\":false,\"type\":\"\"},\n{\"urn\":\"é\",\"custom\":false,\"type\":\"\"},\n{\"urn\":\"c\",\"custom\":false,\"type\":\"\"}\n]}}";
+    let new = "{\"version\":3,\"deployment\":{\"manifest\":{\"time\":\"0001-01-01T00:00:00Z\",\"magic\":\"\",\"version\":\"\"},\"resources\":[\n{\"urn\":\"a\",\"custom\":false,\"type\":\"\"},\n{\"urn\":\"b2\",\"custom\":false,\"type\":\"\"},\n{\"urn\":\"c\",\"custom\":false,\"type\":\"\"}\n]}}";
+    let place = |line: usize| json!({ "line": line, "column": 1, "offset": -1 });
+    let line_edit = |start: usize, end: usize, text: &str| json!({ "Span": { "uri": "", "start": place(start), "end": place(end) }, "NewText": text });
+    update.verbatim(1, old).ok();
+    let edits =
+        json!([line_edit(3, 4, ""), line_edit(4, 4, "{\"urn\":\"b2\",\"custom\":false,\"type\":\"\"},\n")]);
+    update.delta(2, &sha256_hex(new.as_bytes()), &edits).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(new));
+    // Line 1 comes with offset 0; the line after the last is the end of the text.
+    let first = json!({ "line": 1, "column": 1, "offset": 0 });
+    let edits = json!([{ "Span": { "uri": "", "start": first, "end": place(6) }, "NewText": T1 }]);
+    update.delta(3, &sha256_hex(T1.as_bytes()), &edits).expect(&[200, 204, 400, 409]);
+}
+
+#[test]
+fn saves_of_an_ended_update_are_refused() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update: TestUpdate = stack.start_checkpoints();
+    update.verbatim(1, T1).ok();
+    update.complete("succeeded").ok();
+    let t2 = apply(T1, 121, 161, URN_1_AND_2);
+    update.verbatim(2, &t2).expect(&[403, 409]);
+    update.delta(2, &sha256_hex(t2.as_bytes()), &json!([edit(121, 161, URN_1_AND_2)])).expect(&[403, 409]);
+    update.checkpoint(&stack.deployment(&["late"])).expect(&[403, 409]);
+    assert_eq!(stack.export_tree(), Tree::parse(T1));
+}

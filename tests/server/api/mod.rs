@@ -1,0 +1,12 @@
+//! Every call of the protocol's core, one file for each noun.
+
+mod capability;
+mod checkpoint;
+mod deployment;
+mod event;
+mod history;
+mod journal;
+mod secret;
+mod stack;
+mod update;
+mod user;

@@ -1,0 +1,75 @@
+//! The server is killed at random moments while fake CLIs are at work, and started again on the same data. Whatever it
+//! had acknowledged is there, no stack is stuck, and the updates that were under way go on with their leases.
+//!
+//! `KILLS=5000` kills so often.
+
+use crate::fake::cli::Patience;
+use crate::fake::life::Life;
+use crate::support::http::Client;
+use crate::support::seed::{Rng, number_from_env, seeds};
+use crate::support::server::TestServer;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How many kills there are when nobody asks for another number.
+const N_KILLS: u64 = 50;
+/// How many CLIs are at work at once, each on stacks of its own.
+const N_CLIS: u64 = 4;
+/// How long a CLI waits for a server that is being started again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn nothing_acknowledged_is_lost_by_kill_9() {
+    let n_kills = number_from_env("KILLS").unwrap_or(N_KILLS);
+    let seed = seeds(1)[0];
+    eprintln!("SEED={seed} KILLS={n_kills}");
+    let server = TestServer::start();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for cli in 0..N_CLIS {
+            let (server, is_over) = (&server, &is_over);
+            scope.spawn(move || live_until(is_over, server, seed * 1000 + cli));
+        }
+        let _over = SetOnDrop(&is_over);
+        let mut rng = Rng::new(seed);
+        for _ in 0..n_kills {
+            // The moment is random, not waited for: that is the point.
+            std::thread::sleep(Duration::from_micros(rng.between(1_000, 60_000) as u64));
+            server.crash_and_restart();
+        }
+    });
+}
+
+/// Lives one stack after the other until the killing is over; then all of them must be right.
+fn live_until(is_over: &AtomicBool, server: &TestServer, seed: u64) {
+    let client = Client::new(server.client.address());
+    let mut lives: Vec<Life> = Vec::new();
+    let mut n_stacks = 0;
+    while !is_over.load(Ordering::Relaxed) || lives.is_empty() {
+        n_stacks += 1;
+        let project = format!("crash-{seed}-{n_stacks}");
+        let Some(mut life) = Life::new(&client, &project, seed + 100_000 * n_stacks, Patience::For(PATIENCE))
+        else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        for _ in 0..6 {
+            life.live();
+        }
+        life.check(true);
+        lives.push(life);
+    }
+    for life in &lives {
+        life.check(true);
+        life.check_is_free();
+    }
+}
+
+/// Ends the others' work also when this thread fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests speak with: a running server, its stacks and updates, and the bytes between.
+
+pub mod deployment;
+pub mod gzip;
+pub mod http;
+pub mod json;
+// Other targets use more of it than this one.
+#[allow(dead_code)]
+pub mod process;
+pub mod seed;
+pub mod server;
+pub mod stack;
+pub mod update;

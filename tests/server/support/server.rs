@@ -1,0 +1,87 @@
+//! TestServer: the real binary, and calls to it. In its open mode any token is the user `admin`, who has the
+//! organization `organization`.
+
+use super::http::{Client, Request, Response};
+use super::process::ServerProcess;
+use super::stack::TestStack;
+use serde_json::{Value, json};
+use std::sync::Mutex;
+
+/// The organization of the open mode.
+pub const ORG: &str = "organization";
+
+/// A server of its own for one test, with an empty database.
+pub struct TestServer {
+    process: Mutex<ServerProcess>,
+    /// Calls to its address.
+    pub client: Client,
+}
+
+impl TestServer {
+    /// A server without any configuration.
+    pub fn start() -> TestServer {
+        TestServer::start_with(&[])
+    }
+
+    /// A server with further arguments.
+    pub fn start_with(extra_args: &[&str]) -> TestServer {
+        let process = ServerProcess::start(extra_args);
+        let client = Client::new(process.address());
+        TestServer { process: Mutex::new(process), client }
+    }
+
+    /// SIGKILL, then the same server on the same data and the same port.
+    pub fn crash_and_restart(&self) {
+        let mut process = self.process.lock().expect("process");
+        process.kill();
+        process.restart();
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.client.address())
+    }
+
+    /// The process id, for a look into /proc.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().expect("process").pid()
+    }
+
+    /// Sends a request; a lost connection fails the test.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Response {
+        let answer = self.client.send(request);
+        answer.unwrap_or_else(|error| panic!("{} {}: no answer: {error}", request.method, request.target))
+    }
+
+    /// A call without a body.
+    #[track_caller]
+    pub fn call(&self, method: &str, target: &str) -> Response {
+        self.send(&Request::new(method, target))
+    }
+
+    /// `GET target`.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.call("GET", target)
+    }
+
+    /// `POST target` with a JSON body.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: &Value) -> Response {
+        self.send(&Request::new("POST", target).json(body))
+    }
+
+    /// A new stack of the organization of the open mode, without tags.
+    #[track_caller]
+    pub fn create_stack(&self, project: &str, name: &str) -> TestStack<'_> {
+        let stack = self.stack(project, name);
+        self.post(&format!("/api/stacks/{ORG}/{project}"), &json!({ "stackName": name })).ok().json();
+        stack
+    }
+
+    /// A stack that may or may not exist.
+    pub fn stack(&self, project: &str, name: &str) -> TestStack<'_> {
+        TestStack::new(&self.client, project, name)
+    }
+}
