@@ -1,13 +1,18 @@
 //! What is accepted into a journal, what is refused and why, and what a replay makes of what slipped through.
 
 use pulumi_backend::domain::deployment::Deployment;
-use pulumi_backend::domain::journal::{Ledger, Manifest, parse_batch, replay};
+use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, parse_batch, replay};
 use pulumi_backend::error::Error;
 
 /// The body of a batch, of entries given short: `version` and the two nullable members are added.
 fn batch(entries: &[&str]) -> String {
     let entries: Vec<String> = entries.iter().map(|entry| format!(r#"{{"version":1,{entry}}}"#)).collect();
     format!(r#"{{"entries":[{}]}}"#, entries.join(","))
+}
+
+/// What a ledger is told of a batch.
+fn noted(batch: &str) -> Vec<Noted> {
+    parse_batch(batch).expect(batch).iter().map(Noted::of).collect()
 }
 
 const STATE: &str = r#""state":{"urn":"urn:pulumi:dev::web::a:b:C::n","custom":false,"type":"a:b:C"}"#;
@@ -105,7 +110,7 @@ fn entries_that_point_nowhere_are_refused_when_they_come() {
     fn check(entries: &[&str], expected: Result<(), &str>) {
         let whole = batch(entries);
         let judged =
-            Ledger::new(2).check(&parse_batch(&whole).expect(&whole)).map(|verdict| verdict.new.len());
+            Ledger::new(2).check(&noted(&whole)).map(|verdict| verdict.new.len());
         match (expected, &judged) {
             (Ok(()), Ok(n)) => assert_eq!(*n, entries.len()),
             (Err(why), Err(error)) => assert!(error.to_string().contains(why), "{why}\n{error}"),
@@ -115,7 +120,7 @@ fn entries_that_point_nowhere_are_refused_when_they_come() {
         let mut is_refused = false;
         for entry in entries {
             let one = batch(&[entry]);
-            let parsed = parse_batch(&one).expect(&one);
+            let parsed = noted(&one);
             match ledger.check(&parsed) {
                 Ok(verdict) => ledger.apply(&parsed, &verdict),
                 Err(_) => is_refused = true,
@@ -132,15 +137,15 @@ fn the_same_twice_is_known_and_another_body_is_a_conflict() {
     let other = r#""kind":2,"sequenceID":1,"operationID":1"#;
     let mut ledger = Ledger::new(0);
     let first = batch(&[one]);
-    let entries = parse_batch(&first).expect("a batch");
+    let entries = noted(&first);
     let verdict = ledger.check(&entries).expect("new");
     assert_eq!(verdict.new, [0]);
     ledger.apply(&entries, &verdict);
     assert_eq!(ledger.n_entries(), 1);
     let overlapping = batch(&[one, two, two]);
-    assert_eq!(ledger.check(&parse_batch(&overlapping).expect("a batch")).expect("one is new").new, [1]);
+    assert_eq!(ledger.check(&noted(&overlapping)).expect("one is new").new, [1]);
     for body in [batch(&[other]), batch(&[two, r#""kind":1,"sequenceID":2"#])] {
-        let error = ledger.check(&parse_batch(&body).expect("a batch")).expect_err("another body");
+        let error = ledger.check(&noted(&body)).expect_err("another body");
         assert!(matches!(&error, Error::Conflict(why) if why.contains("under the sequence ID")), "{error:?}");
     }
     assert_eq!(ledger.n_entries(), 1, "checking changes nothing");
@@ -157,7 +162,7 @@ fn behind_a_gap_an_entry_is_judged_when_the_gap_closes() {
     accept(&mut ledger, &[late]);
     accept(&mut ledger, &[begin, &success]);
     let again = batch(&[r#""kind":1,"sequenceID":4,"operationID":4,"removeOld":0"#]);
-    ledger.check(&parse_batch(&again).expect("a batch")).expect_err("the gap is closed, the base is empty");
+    ledger.check(&noted(&again)).expect_err("the gap is closed, the base is empty");
 
     // One that turns out to point nowhere was acknowledged: it stays, and does not spoil what comes behind it.
     let mut ledger = Ledger::new(0);
@@ -168,7 +173,7 @@ fn behind_a_gap_an_entry_is_judged_when_the_gap_closes() {
     #[track_caller]
     fn accept(ledger: &mut Ledger, entries: &[&str]) {
         let body = batch(entries);
-        let entries = parse_batch(&body).expect(&body);
+        let entries = noted(&body);
         let verdict = ledger.check(&entries).expect(&body);
         ledger.apply(&entries, &verdict);
     }

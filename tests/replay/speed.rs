@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::integrity;
-use pulumi_backend::domain::journal::{Ledger, Manifest, parse_batch, replay};
+use pulumi_backend::domain::journal::{Ledger, Noted, Manifest, parse_batch, replay};
 
 const N_RESOURCES: usize = 100_000;
 const N_ROUNDS: usize = 7;
@@ -26,7 +26,7 @@ fn a_large_base_is_replayed() {
     );
     let all = journal(|_| true, false);
     median("parse the journal of all", || parse_batch(&all).expect("a batch").len());
-    let entries = parse_batch(&all).expect("a batch");
+    let entries: Vec<Noted> = parse_batch(&all).expect("a batch").iter().map(Noted::of).collect();
     median("judge the journal of all", || Ledger::new(N_RESOURCES).check(&entries).expect("sound").new.len());
     check(&deployment, "all journaled", &all);
 }
