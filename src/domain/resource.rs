@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::json::{self, Flaw, Object, Scanner};
+use crate::domain::urn::parse_provider_reference;
 use crate::error::Error;
 
 /// The facts of a resource. Texts are borrowed unless they have escapes; what is absent or null is empty.
@@ -162,9 +163,49 @@ impl Features {
         self.0 == 0
     }
 
+    /// True for a name that can be told from the resources.
+    pub fn is_known(name: &str) -> bool {
+        Features::NAMES.contains(&name)
+    }
+
     /// Their names, sorted.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         (0..8).filter(move |bit| self.0 & (1 << bit) != 0).map(|bit| Features::NAMES[bit])
+    }
+}
+
+/// What a replay needs to know of a resource that no entry touches, in the bits of a number that can be stored.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceFlags(u16);
+
+impl ResourceFlags {
+    const NEEDS_NORMALIZING: u16 = 1 << 8;
+
+    /// Those of a resource.
+    pub fn of(facts: &ResourceFacts<'_>) -> ResourceFlags {
+        let needs_normalizing = !facts.aliases.is_empty() || facts.has_odd_provider();
+        let bit = if needs_normalizing { ResourceFlags::NEEDS_NORMALIZING } else { 0 };
+        ResourceFlags(u16::from(facts.features.0) | bit)
+    }
+
+    /// From the number that `bits` gave.
+    pub fn from_bits(bits: u16) -> ResourceFlags {
+        ResourceFlags(bits)
+    }
+
+    /// A number that is stored; the meaning of a bit never changes.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// What it asks of a CLI.
+    pub fn features(self) -> Features {
+        Features((self.0 & 0xff) as u8)
+    }
+
+    /// It has aliases, or a provider that is no whole reference.
+    pub fn needs_normalizing(self) -> bool {
+        self.0 & ResourceFlags::NEEDS_NORMALIZING != 0
     }
 }
 
@@ -207,6 +248,12 @@ impl Wrong {
 }
 
 impl<'a> ResourceFacts<'a> {
+    /// True if its provider is no reference, or one without an id.
+    pub fn has_odd_provider(&self) -> bool {
+        let is_whole = |provider| parse_provider_reference(provider).is_some_and(|(_, id)| !id.is_empty());
+        !self.provider.is_empty() && !is_whole(&self.provider)
+    }
+
     /// Reads the resource that comes next in `scanner`, and steps over it.
     pub fn scan(scanner: &mut Scanner<'a>) -> Result<ResourceFacts<'a>, Wrong> {
         let mut facts = ResourceFacts::default();

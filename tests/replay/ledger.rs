@@ -270,6 +270,21 @@ fn the_flag_for_strings_that_are_not_utf8_stays_with_what_is_left_of_the_base() 
 }
 
 #[test]
+fn features_of_a_later_cli_stay() {
+    let base = r#"{"version":4,"features":["zebra","taint","ant"],"deployment":{"resources":[{"urn":"a","custom":false,"type":"t"}]}}"#;
+    let body =
+        batch(&[r#""kind":1,"sequenceID":1,"state":{"urn":"b","custom":false,"type":"t","viewOf":"a"}"#]);
+    let manifest = Manifest { time: String::new(), version: String::new() };
+    let entries = parse_batch(&body).expect(&body);
+    let result = replay(Deployment::parse(base).expect(base), &entries, &manifest).expect(&body);
+    let header = result.deployment.header().expect(&body);
+    assert_eq!(
+        (header.features, header.schema_version),
+        (vec!["ant".into(), "views".into(), "zebra".into()], 4)
+    );
+}
+
+#[test]
 fn what_is_not_known_here_is_carried_over() {
     let base = r#"{"later":[1.0],"version":3,"deployment":{"future":{"a":1e400},"resources":[{"urn":"a","custom":false,"type":"t"}],"x\"y":2}}"#;
     let body = batch(&[r#""kind":0,"sequenceID":1,"later":true"#]);

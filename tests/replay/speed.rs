@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::integrity;
-use pulumi_backend::domain::journal::{Ledger, Noted, Manifest, parse_batch, replay};
+use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, outline, parse_batch, replay};
+use pulumi_backend::domain::resource::ResourceFlags;
 
 const N_RESOURCES: usize = 100_000;
 const N_ROUNDS: usize = 7;
@@ -18,6 +19,7 @@ fn a_large_base_is_replayed() {
     median("integrity", || integrity::check(&deployment).map_or(0, |violation| panic!("{violation}")));
     let changed = journal(|i| i == N_RESOURCES / 2, false);
     check(&deployment, "1 changed", &changed);
+    check_outline(&deployment, &changed);
     check(&deployment, "1 changed, refreshed", &journal(|i| i == N_RESOURCES / 2, true));
     check(
         &deployment,
@@ -29,6 +31,17 @@ fn a_large_base_is_replayed() {
     let entries: Vec<Noted> = parse_batch(&all).expect("a batch").iter().map(Noted::of).collect();
     median("judge the journal of all", || Ledger::new(N_RESOURCES).check(&entries).expect("sound").new.len());
     check(&deployment, "all journaled", &all);
+}
+
+/// The same without the texts of the base.
+fn check_outline(base: &Deployment, journal: &str) {
+    let entries = parse_batch(journal).expect("a batch");
+    let flags = vec![ResourceFlags::default(); base.resources.len()];
+    let header = base.header().expect("a header");
+    median("outline, 1 changed", || {
+        let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
+        outline(&header, &flags, &entries, &manifest).expect("a result").expect("no texts needed").slots.len()
+    });
 }
 
 fn check(base: &Deployment, what: &str, journal: &str) {

@@ -2,7 +2,10 @@
 
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::integrity;
-use pulumi_backend::domain::journal::{Entry, Ledger, Manifest, Noted, parse_batch, replay};
+use pulumi_backend::domain::journal::{
+    Entry, Ledger, Manifest, Noted, Outline, Slot, outline, parse_batch, replay,
+};
+use pulumi_backend::domain::resource::{ResourceFlags, resource_facts};
 
 use serde_json::value::RawValue;
 
@@ -17,6 +20,34 @@ fn every_recorded_journal_gives_the_recorded_result() {
         let entries = parse_batch(&batch).expect(&vector.name);
         check(vector, &entries);
     });
+}
+
+/// Without a look into the base the same comes out, wherever that is possible at all.
+#[test]
+fn an_outline_gives_what_a_replay_gives() {
+    let n_outlines = std::cell::Cell::new(0);
+    each_vector(|vector, _| {
+        let batch = batch_body(&vector.entries);
+        let entries = parse_batch(&batch).expect(&vector.name);
+        let base = vector.base.map_or(Ok(Deployment::empty()), |base| Deployment::parse(base.get()));
+        let base = base.expect(&vector.name);
+        let bits =
+            base.resources.iter().map(|text| ResourceFlags::of(&resource_facts(text).expect("facts")).bits());
+        let flags: Vec<ResourceFlags> = bits.map(ResourceFlags::from_bits).collect();
+        let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
+        let outline =
+            outline(&base.header().expect(&vector.name), &flags, &entries, &manifest).expect(&vector.name);
+        let Some(Outline { head, slots, tail, findings }) = outline else { return };
+        let text =
+            |slot: &Slot| slot.text(|index| base.resources[index].clone()).expect("marked").into_owned();
+        let resources = slots.iter().map(|slot| text(slot).into()).collect();
+        let made = Deployment { head: head.into(), resources, tail: tail.into() }.to_text();
+        let replayed = replay(base, &entries, &manifest).expect(&vector.name);
+        assert_eq!(made, replayed.deployment.to_text(), "{}", vector.name);
+        assert_eq!(findings, replayed.findings, "{}", vector.name);
+        n_outlines.set(n_outlines.get() + 1);
+    });
+    assert!(vectors::folder().is_none() || n_outlines.get() > 4_000, "most: {}", n_outlines.get());
 }
 
 /// Upstream looks at `replaceWith` only when it reads a state, so it has no complaint recorded for that.

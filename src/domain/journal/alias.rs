@@ -28,16 +28,12 @@ impl Survey {
             let facts = resource_facts(text)?;
             survey.features.add(facts.features);
             survey.has_aliases |= !facts.aliases.is_empty();
-            if is_odd(&facts.provider) {
+            if facts.has_odd_provider() {
                 survey.odd_providers.push(i);
             }
         }
         Ok(survey)
     }
-}
-
-fn is_odd(provider: &str) -> bool {
-    !provider.is_empty() && parse_provider_reference(provider).is_none_or(|(_, id)| id.is_empty())
 }
 
 /// Rewrites what refers to an alias, and clears the aliases; returns sentences about what was left as it is.

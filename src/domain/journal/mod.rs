@@ -10,4 +10,5 @@ mod replay;
 
 pub use entry::{Entry, Kind, Step, parse_batch};
 pub use ledger::{Ledger, Noted, Verdict};
-pub use replay::{Manifest, Replayed, magic, replay};
+pub use plan::{Marks, Slot, Source};
+pub use replay::{Manifest, Outline, Replayed, magic, outline, replay};

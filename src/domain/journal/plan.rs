@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::domain::deployment::{Header, Operation, parse_bare};
 use crate::domain::journal::entry::{Entry, Kind, Step};
 use crate::domain::json::{self, Scanner};
+use crate::domain::resource::with_mark;
 use crate::error::Error;
 
 /// What a resource gets on its way into the result.
@@ -29,13 +30,41 @@ pub enum Source<'a> {
 /// One resource of the result.
 #[derive(Debug, Clone, Copy)]
 pub struct Slot<'a> {
+    /// Where its text is.
     pub source: Source<'a>,
+    /// What is set in that text.
     pub marks: Marks,
 }
 
 impl<'a> Slot<'a> {
     fn new(source: Source<'a>) -> Slot<'a> {
         Slot { source, marks: Marks::default() }
+    }
+
+    /// This slot, if it keeps what is in one of `before`.
+    fn upon(&self, before: &[Slot<'a>]) -> Slot<'a> {
+        let Source::Kept(index) = self.source else { return *self };
+        let Slot { source, marks } = before[index];
+        let marks = Marks {
+            is_delete: marks.is_delete || self.marks.is_delete,
+            is_pending_replacement: marks.is_pending_replacement || self.marks.is_pending_replacement,
+        };
+        Slot { source, marks }
+    }
+
+    /// Its text, of a list `before` in which kept ones are looked up. Only a mark makes a new text.
+    pub fn text<'t>(&self, before: impl FnOnce(usize) -> Cow<'t, str>) -> Result<Cow<'t, str>, Error>
+    where
+        'a: 't,
+    {
+        let text = match self.source {
+            Source::Kept(index) => before(index),
+            Source::Brought(text) => Cow::Borrowed(text),
+        };
+        let marks =
+            [(self.marks.is_delete, "delete"), (self.marks.is_pending_replacement, "pendingReplacement")];
+        let mut set = marks.into_iter().filter(|(is_set, _)| *is_set);
+        set.try_fold(text, |text, (_, field)| with_mark(&text, field).map(Cow::Owned))
     }
 }
 
@@ -85,18 +114,16 @@ impl<'a: 'h, 'h> Plan<'a, 'h> {
         Ok(planner.plan)
     }
 
-    /// True if a resource of the result is one of the base, untouched by any entry.
-    pub fn keeps_base_resource(&self) -> bool {
-        let mut is_base: Option<Vec<bool>> = None;
+    /// The result's slots with the stages between left out: kept ones refer to the base itself.
+    pub fn slots(&self) -> Vec<Slot<'a>> {
+        let mut slots: Option<Vec<Slot<'a>>> = None;
         for stage in &self.stages {
-            let keeps = |slot: &Slot<'a>| match (slot.source, &is_base) {
-                (Source::Kept(index), Some(is_base)) => is_base[index],
-                (Source::Kept(_), None) => true,
-                (Source::Brought(_), _) => false,
-            };
-            is_base = Some(stage.slots.iter().map(keeps).collect());
+            slots = Some(match &slots {
+                None => stage.slots.clone(),
+                Some(before) => stage.slots.iter().map(|slot| slot.upon(before)).collect(),
+            });
         }
-        is_base.is_some_and(|is_base| is_base.contains(&true))
+        slots.unwrap_or_default()
     }
 }
 

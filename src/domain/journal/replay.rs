@@ -12,7 +12,7 @@ use crate::domain::journal::entry::Entry;
 use crate::domain::journal::plan::{Plan, Slot, Snippets, Source};
 use crate::domain::journal::prune::prune;
 use crate::domain::json;
-use crate::domain::resource::{Features, resource_facts, with_mark};
+use crate::domain::resource::{Features, ResourceFlags, resource_facts};
 use crate::error::Error;
 
 /// What a replay gives.
@@ -84,14 +84,112 @@ pub fn replay<'a>(
         findings.extend(alias::normalize(&survey, &mut made.resources, &mut made.snippets)?);
     }
 
-    let mut features = made.all_features(&plan);
-    // Upstream trusts that every resource is journaled anew, with the flag; what is left of the base was not.
-    if header.features.iter().any(|feature| feature == "byteString") && plan.keeps_base_resource() {
-        features.add(Features::BYTE_STRING);
-    }
-    let (head, tail) = write_header(&header, &plan, &made, features, manifest);
+    let top = Top {
+        snippets: made.snippets.as_deref(),
+        features: made.features,
+        has_resources: !made.resources.is_empty(),
+        keeps_base_resource: plan.slots().iter().any(|slot| matches!(slot.source, Source::Kept(_))),
+    };
+    let (head, tail) = write_header(&header, &plan, &top, manifest);
     let deployment = Deployment { head: Cow::Owned(head), resources: made.resources, tail: Cow::Owned(tail) };
     Ok(Replayed { deployment, findings })
+}
+
+/// The result of a replay without the texts of the base.
+pub struct Outline<'a> {
+    /// The resulting document up to its resources, see [`Deployment`].
+    pub head: String,
+    /// The resources in their order; kept ones are places in the base.
+    pub slots: Vec<Slot<'a>>,
+    /// The resulting document behind its resources.
+    pub tail: String,
+    /// As in [`Replayed`].
+    pub findings: Vec<String>,
+}
+
+/// Replays without looking into the base, of which only the header and a few bits for each resource are known.
+///
+/// `None` if a rule needs the texts (a refresh, aliases, odd providers, states that have no place): then [`replay`]
+/// has to do it. Otherwise the result is the same. Cost: a few bytes for each resource of the base, and the entries.
+pub fn outline<'a>(
+    base: &Header<'_>,
+    flags: &[ResourceFlags],
+    entries: &[Entry<'a>],
+    manifest: &Manifest,
+) -> Result<Option<Outline<'a>>, Error> {
+    let mut sorted: Vec<&Entry<'a>> = entries.iter().collect();
+    sorted.sort_by_key(|entry| entry.sequence_id());
+    let mut plan = Plan::new(base, flags.len(), &sorted)?;
+    if !plan.strays.is_empty() || plan.stages.iter().any(|stage| stage.is_pruned) {
+        return Ok(None);
+    }
+    // Earlier stages count too: a resource with an alias may have been removed since.
+    for slot in plan.stages.iter().flat_map(|stage| &stage.slots) {
+        if let Source::Brought(text) = slot.source
+            && ResourceFlags::of(&resource_facts(text)?).needs_normalizing()
+        {
+            return Ok(None);
+        }
+    }
+    let slots = plan.slots();
+    let mut features = Features::default();
+    for slot in &slots {
+        features.add(match slot.source {
+            Source::Kept(index) => flags[index].features(),
+            Source::Brought(text) => resource_facts(text)?.features,
+        });
+    }
+    if flags.iter().any(|flags| flags.needs_normalizing()) {
+        return Ok(None);
+    }
+    let brought = plan.stages.iter().rev().find_map(|stage| match stage.snippets {
+        Snippets::Brought(snippets) => Some(snippets),
+        Snippets::Carried => None,
+    });
+    let top = Top {
+        snippets: brought.flatten(),
+        features,
+        has_resources: !slots.is_empty(),
+        keeps_base_resource: slots.iter().any(|slot| matches!(slot.source, Source::Kept(_))),
+    };
+    let (head, tail) = write_header(base, &plan, &top, manifest);
+    Ok(Some(Outline { head, slots, tail, findings: std::mem::take(&mut plan.findings) }))
+}
+
+/// What the header depends on besides the plan.
+struct Top<'m> {
+    snippets: Option<&'m str>,
+    /// Of the resources.
+    features: Features,
+    has_resources: bool,
+    keeps_base_resource: bool,
+}
+
+impl Top<'_> {
+    /// Names of all features, sorted.
+    fn features<'n>(&self, base: &'n Header<'_>, plan: &Plan<'_, '_>) -> Vec<&'n str> {
+        let mut features = self.features;
+        for operation in &plan.operations {
+            features.add(operation.features);
+        }
+        let is_empty = !self.has_resources && plan.operations.is_empty();
+        let base_has_byte_string = base.features.iter().any(|feature| feature == "byteString");
+        // Upstream trusts that every resource is journaled anew, with the flag; what is left of the base was not.
+        let keeps_byte_string = base_has_byte_string && self.keeps_base_resource;
+        if (plan.requires_byte_string && !is_empty) || keeps_byte_string {
+            features.add(Features::BYTE_STRING);
+        }
+        if self.snippets.is_some_and(|snippets| json::elements(snippets).next().is_some()) {
+            features.add(Features::SNIPPETS);
+        }
+        // What a later CLI asked for cannot be judged here, so it stays.
+        let unknown = base.features.iter().map(|name| &**name).filter(|name| !Features::is_known(name));
+        let mut names: Vec<&'n str> = features.names().collect();
+        names.extend(unknown);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
 }
 
 /// What the stages so far have made.
@@ -106,18 +204,7 @@ impl<'a> Made<'a, '_> {
     /// Puts the resources of the stage before into the slots of the next.
     fn fill(&mut self, slots: &[Slot<'a>]) -> Result<(), Error> {
         let mut before = std::mem::take(&mut self.resources);
-        let texts = slots.iter().map(|slot| {
-            let text = match slot.source {
-                Source::Kept(index) => std::mem::take(&mut before[index]),
-                Source::Brought(text) => Cow::Borrowed(text),
-            };
-            let marks =
-                [(slot.marks.is_delete, "delete"), (slot.marks.is_pending_replacement, "pendingReplacement")];
-            marks
-                .into_iter()
-                .filter(|(is_set, _)| *is_set)
-                .try_fold(text, |text, (_, field)| with_mark(&text, field).map(Cow::Owned))
-        });
+        let texts = slots.iter().map(|slot| slot.text(|index| std::mem::take(&mut before[index])));
         self.resources = texts.collect::<Result<_, Error>>()?;
         Ok(())
     }
@@ -141,35 +228,20 @@ impl<'a> Made<'a, '_> {
         self.resources.extend(added.into_iter().rev());
         Ok(())
     }
-
-    fn all_features(&self, plan: &Plan<'_, '_>) -> Features {
-        let mut features = self.features;
-        for operation in &plan.operations {
-            features.add(operation.features);
-        }
-        let is_empty = self.resources.is_empty() && plan.operations.is_empty();
-        if plan.requires_byte_string && !is_empty {
-            features.add(Features::BYTE_STRING);
-        }
-        if self.snippets.as_deref().is_some_and(|snippets| json::elements(snippets).next().is_some()) {
-            features.add(Features::SNIPPETS);
-        }
-        features
-    }
 }
 
 /// The document around the resources, members in the CLI's own order.
 fn write_header(
     base: &Header<'_>,
     plan: &Plan<'_, '_>,
-    made: &Made<'_, '_>,
-    features: Features,
+    top: &Top<'_>,
     manifest: &Manifest,
 ) -> (String, String) {
+    let features = top.features(base, plan);
     let schema_version = if features.is_empty() { 3 } else { 4 };
     let mut head = format!(r#"{{"version":{schema_version}"#);
     if !features.is_empty() {
-        let names = features.names().map(json::string);
+        let names = features.into_iter().map(json::string);
         write_member(&mut head, "features", &json::array(names));
     }
     for (key, value) in &base.unknown_outer {
@@ -180,12 +252,12 @@ fn write_header(
         write_member(&mut head, "secrets_providers", secrets_providers);
     }
     let mut tail = String::new();
-    if !made.resources.is_empty() {
+    if top.has_resources {
         head.push_str(r#","resources":["#);
         tail.push(']');
     }
-    write_tail(plan, made.snippets.as_deref(), &mut tail);
-    if made.resources.is_empty() {
+    write_tail(plan, top.snippets, &mut tail);
+    if !top.has_resources {
         head.push_str(&std::mem::take(&mut tail));
     }
     (head, tail)

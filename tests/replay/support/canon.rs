@@ -88,9 +88,8 @@ impl Canon {
 /// Fails with the first difference, and not with two whole deployments.
 #[track_caller]
 pub fn assert_equal(actual: &Canon, expected: &Canon, what: &str) {
-    let places = actual.resources.iter().zip(&expected.resources).enumerate();
-    for (i, (actual, expected)) in places.filter(|(_, (actual, expected))| actual != expected) {
-        panic!("{what}: resource {i}\n  actual: {actual:?}\nexpected: {expected:?}");
+    for (i, (actual, expected)) in actual.resources.iter().zip(&expected.resources).enumerate() {
+        assert_eq!(actual, expected, "{what}: resource {i}");
     }
     if actual != expected {
         let rest = |canon: &Canon| {
