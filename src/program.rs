@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
 
 /// Source: apitype/updates.go, `UpdateProgramRequest`.
@@ -10,11 +11,13 @@ use serde_json::value::RawValue;
 #[serde(default)]
 pub struct Program {
     /// How the engine is to run.
+    #[serde(deserialize_with = "object")]
     pub options: Options,
     /// `namespace:name` → value; secret ones hold ciphertext.
     #[serde(deserialize_with = "or_default")]
     pub config: BTreeMap<String, Box<RawValue>>,
     /// What is shown in the history.
+    #[serde(deserialize_with = "object")]
     pub metadata: Metadata,
 }
 
@@ -36,6 +39,16 @@ pub struct Metadata {
     /// As `git.head`, `ci.system`, `pulumi.version`.
     #[serde(deserialize_with = "or_default")]
     pub environment: BTreeMap<String, String>,
+}
+
+/// An object or `null`. A derived reader also takes an array, its elements for the fields; that is refused.
+fn object<'de, D: serde::Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    let raw: Box<RawValue> = Deserialize::deserialize(from)?;
+    match raw.get().as_bytes().first() {
+        Some(b'{') => serde_json::from_str(raw.get()).map_err(D::Error::custom),
+        Some(b'n') => Ok(T::default()),
+        _ => Err(D::Error::custom("expected an object")),
+    }
 }
 
 /// A Go client writes `null` for an empty map.

@@ -60,7 +60,7 @@ struct Verbatim<'a> {
 
 /// Replaces the update's state so far, and is the text that the next delta stands on.
 ///
-/// Errors: 409 for another text under a number that is taken.
+/// Errors: 409 for another text under a number that is taken, and if a number was left out.
 pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let request: Verbatim = call::parse_object(&text)?;
@@ -73,6 +73,7 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     if sequence <= update.checkpoint_sequence {
         return repeat(app, update, sequence, &hash);
     }
+    refuse_gap(update, sequence)?;
     let text = request.untyped_deployment.get().to_string();
     Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
     Ok(Response::no_content())
@@ -104,16 +105,20 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     if sequence <= update.checkpoint_sequence {
         return repeat(app, update, sequence, &hash);
     }
-    if sequence != update.checkpoint_sequence + 1 || update.checkpoint_sequence == 0 {
-        return Err(Error::Conflict(format!(
-            "Checkpoint {sequence} is a delta, but the last one taken is {}.",
-            update.checkpoint_sequence
-        )));
-    }
+    refuse_gap(update, sequence)?;
     let base = app.store.read(|conn| last_text(app, conn, update))?;
     let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
     Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
     Ok(Response::no_content())
+}
+
+/// Numbers go up by one with each checkpoint that was taken.
+fn refuse_gap(update: &Update, sequence: i64) -> Result<(), Error> {
+    let last = update.checkpoint_sequence;
+    match sequence == last + 1 {
+        true => Ok(()),
+        false => Err(Error::Conflict(format!("Checkpoint {sequence} cannot follow checkpoint {last}, the last one taken."))),
+    }
 }
 
 /// The text of the update's last checkpoint.

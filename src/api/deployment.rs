@@ -1,5 +1,7 @@
 //! Export and import of whole deployments.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use crate::app::App;
@@ -7,6 +9,8 @@ use crate::call::Call;
 use crate::crypto;
 use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
+use crate::domain::name::StackRef;
+use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::state::{self, State};
@@ -59,13 +63,17 @@ fn body(app: &App, call: &Call, conn: &Connection, stack: &Stack, state: State) 
 
 /// Replaces the stack's deployment; done when it answers. A version and a history entry of its own.
 ///
-/// Errors: 409 while an update runs; 400 for what is no deployment, or of another stack.
+/// What the CLI lets through only with `--force` comes in, for the server cannot see that flag: a state that is
+/// not sound or has resources of another stack is stored, and the person is told.
+/// Errors: 409 while an update runs; 400 for what is no deployment.
 pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
     let deployment = Deployment::parse(&text)?;
-    let findings = integrity::check(&deployment);
+    let mut findings: Vec<String> = integrity::check(&deployment).into_iter().collect();
+    findings.extend(foreign(&deployment, &stack_ref)?);
+    let findings = (!findings.is_empty()).then(|| findings.join("\n"));
     if let Some(finding) = &findings {
         log::warn!("import into {stack_ref}: the state is not sound: {finding}");
     }
@@ -82,6 +90,16 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
         now_unix: app.now_unix(),
     })?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
+}
+
+/// A sentence if there are resources whose URN names another stack.
+fn foreign(deployment: &Deployment, stack_ref: &StackRef) -> Result<Option<String>, Error> {
+    let urns = deployment.urns()?;
+    let is_foreign = |urn: &&Cow<str>| Urn::parse(urn).is_some_and(|urn| urn.stack != stack_ref.stack.as_str());
+    let mut foreign: Vec<_> = urns.iter().filter(is_foreign).collect();
+    foreign.sort();
+    let first = foreign.first();
+    Ok(first.map(|first| format!("{} resources are of another stack, as {first}", foreign.len())))
 }
 
 /// Tells the person at the CLI what is not sound in the state that was just stored.

@@ -1,4 +1,6 @@
 //! How long a replay takes as the base grows. Printed with `--nocapture`; nothing timed is asserted.
+//!
+//! REPLAY_RESOURCES says how large the base is; only `--release` figures mean anything.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +9,31 @@ use pulumi_backend::domain::integrity;
 use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, outline, parse_batch, replay};
 use pulumi_backend::domain::resource::ResourceFlags;
 
-const N_RESOURCES: usize = 100_000;
+const N_RESOURCES: usize = 2_000;
 const N_ROUNDS: usize = 7;
 
 #[test]
 fn a_large_base_is_replayed() {
-    let text = base(N_RESOURCES);
-    println!("base: {N_RESOURCES} resources, {} MB", text.len() / 1_000_000);
+    let n_resources =
+        std::env::var("REPLAY_RESOURCES").map_or(N_RESOURCES, |n| n.parse().expect("a number of resources"));
+    let text = base(n_resources);
+    println!("base: {n_resources} resources, {} KB", text.len() / 1_000);
     median("parse", || Deployment::parse(&text).expect("a base").resources.len());
     let deployment = Deployment::parse(&text).expect("a base");
     median("integrity", || integrity::check(&deployment).map_or(0, |violation| panic!("{violation}")));
-    let changed = journal(|i| i == N_RESOURCES / 2, false);
+    let changed = journal(n_resources, |i| i == n_resources / 2, false);
     check(&deployment, "1 changed", &changed);
     check_outline(&deployment, &changed);
-    check(&deployment, "1 changed, refreshed", &journal(|i| i == N_RESOURCES / 2, true));
+    check(&deployment, "1 changed, refreshed", &journal(n_resources, |i| i == n_resources / 2, true));
     check(
         &deployment,
         "1 changed, with an alias",
         &changed.replace(r#""custom""#, r#""aliases":["urn:x"],"custom""#),
     );
-    let all = journal(|_| true, false);
+    let all = journal(n_resources, |_| true, false);
     median("parse the journal of all", || parse_batch(&all).expect("a batch").len());
     let entries: Vec<Noted> = parse_batch(&all).expect("a batch").iter().map(Noted::of).collect();
-    median("judge the journal of all", || Ledger::new(N_RESOURCES).check(&entries).expect("sound").new.len());
+    median("judge the journal of all", || Ledger::new(n_resources).check(&entries).expect("sound").new.len());
     check(&deployment, "all journaled", &all);
 }
 
@@ -50,6 +54,7 @@ fn check(base: &Deployment, what: &str, journal: &str) {
         let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
         let replayed = replay(base.clone(), &entries, &manifest).expect("a result");
         assert_eq!(replayed.findings, Vec::<String>::new());
+        assert_eq!(replayed.deployment.resources.len(), base.resources.len());
         replayed.deployment.resources.len()
     });
 }
@@ -106,12 +111,12 @@ fn base(n_resources: usize) -> String {
 }
 
 /// The resources of which `is_journaled` is true are journaled as they are.
-fn journal(is_journaled: impl Fn(usize) -> bool, is_refresh: bool) -> String {
+fn journal(n_resources: usize, is_journaled: impl Fn(usize) -> bool, is_refresh: bool) -> String {
     let mut entries = vec![
         r#"{"version":1,"kind":6,"sequenceID":1,"operationID":0,"removeOld":null,"removeNew":null,"secretsProvider":{"type":"b64"}}"#
             .to_owned(),
     ];
-    for i in (0..N_RESOURCES).filter(|i| is_journaled(*i)) {
+    for i in (0..n_resources).filter(|i| is_journaled(*i)) {
         let state = resource(i);
         let sequence_id = entries.len() + 1;
         entries.push(format!(

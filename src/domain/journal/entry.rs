@@ -214,7 +214,7 @@ impl<'a> Wire<'a> {
         if self.version != Some(1) {
             return invalid("version", "must be 1, the only version of journal entries there is".into());
         }
-        let number = self.kind.unwrap_or(0);
+        let Some(number) = self.kind else { return invalid("kind", "is missing".into()) };
         let Some(&kind) = usize::try_from(number).ok().and_then(|number| Kind::ALL.get(number)) else {
             return invalid("kind", format!("is {number}; this server knows the kinds 0 to 9"));
         };

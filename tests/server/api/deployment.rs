@@ -126,12 +126,14 @@ fn garbage_changes_nothing_and_leaves_no_lock() {
 }
 
 #[test]
-fn the_state_of_another_stack_is_refused() {
+fn the_state_of_another_stack_comes_in_with_a_warning() {
     let server = TestServer::start();
     let (dev, prod) = (server.create_stack("web", "dev"), server.create_stack("web", "prod"));
-    dev.import(&prod.deployment(&["a"])).expect(&[400, 409]);
-    assert_eq!(dev.resources(), [] as [Value; 0]);
-    assert_eq!(dev.info()["version"], 0);
+    // The CLI asks for --force, and the server cannot see that flag.
+    let answer = dev.import(&prod.deployment(&["a"]));
+    let warning = answer.expect(&[200]).header("X-Pulumi-Warning").expect("a warning").to_string();
+    assert!(warning.contains("2 resources are of another stack"), "{warning}");
+    assert_eq!(dev.info()["version"], 1);
 }
 
 #[test]
