@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::project::Project;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::site::{LOCKED, Site};
+use crate::support::site::{LOCKED, Site, WITH_DELTAS};
 
 /// What the CLI sends again when it gets no answer, in every mode, over up, change and destroy.
 const RETRIED: [(&str, &str); 6] = [
@@ -76,7 +76,7 @@ fn expect_history(project: &Project, kinds: &[&str]) {
     }
 }
 
-/// Makes two tests of each fault: `retry::journal::…` and `retry::checkpoints::…`.
+/// Makes three tests of each fault: `retry::journal::…`, `retry::checkpoints::…` and `retry::deltas::…`.
 macro_rules! for_each_fault {
     ($($name:ident: $fault:expr,)*) => {
         mod journal {
@@ -91,6 +91,14 @@ macro_rules! for_each_fault {
             $(#[test] fn $name() {
                 let Some(site) = Site::start() else { return };
                 whatever_is_retried(&site, $fault, &["/checkpoint", "/checkpoint"], "true");
+            })*
+        }
+        mod deltas {
+            use super::{Fault, Site, WITH_DELTAS, whatever_is_retried};
+            $(#[test] fn $name() {
+                let Some(site) = Site::start_with(&WITH_DELTAS) else { return };
+                let saves = ["/checkpointverbatim", "/checkpointdelta", "/checkpointdelta"];
+                whatever_is_retried(&site, $fault, &saves, "true");
             })*
         }
     };
@@ -120,45 +128,6 @@ fn the_answer_to_start_is_lost() {
     project.pulumi(&["cancel", "--yes"]).ok();
     project.up().ok();
     assert_eq!(project.export().names(), ["a"]);
-}
-
-/// A state above a megabyte is saved as a text, and then by what changed in it.
-fn large_checkpoints(fault: Fault) {
-    let Some(site) = Site::start() else { return };
-    let proxy = Proxy::start(site.server.address());
-    let project = site.stack("web", "dev").with("PULUMI_DISABLE_JOURNALING", "true");
-    let project = project.with("PULUMI_BACKEND_URL", proxy.url());
-    project.pulumi(&["stack", "select", "dev"]).ok();
-    let text = "lorem ipsum ".repeat(40_000);
-    let large = |value: &str| {
-        let stash = |i| {
-            format!("  s{i}: {{ type: pulumi:index:Stash, properties: {{ input: '{value} {text}' }} }}\n")
-        };
-        format!("resources:\n{}", (0..4).map(stash).collect::<String>())
-    };
-    for value in ["one", "two"] {
-        for save in ["/checkpointverbatim", "/checkpointdelta", "/checkpointdelta"] {
-            proxy.spoil("PATCH", save, fault);
-        }
-        project.write_program(&large(value));
-        project.up().ok();
-        let state = project.export();
-        for name in ["s0", "s1", "s2", "s3"] {
-            assert_eq!(state.resource(name)["inputs"]["input"], format!("{value} {text}"));
-        }
-    }
-    assert!(proxy.left().len() <= 2, "too few calls met the fault; left: {:?}", proxy.left());
-    project.expect_no_changes();
-}
-
-#[test]
-fn answers_to_large_checkpoints_are_lost() {
-    large_checkpoints(Fault::AnswerLost);
-}
-
-#[test]
-fn large_checkpoints_arrive_twice() {
-    large_checkpoints(Fault::ArrivesTwice);
 }
 
 /// An import is sent once: the CLI says it failed, but it stands, and nobody holds the stack.
