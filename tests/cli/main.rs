@@ -4,6 +4,8 @@
 //! host); where there is none, Go builds it once into `target/pulumi-cli/`. Without a CLI and without Go each
 //! test says loudly that it did not run, and fails if `CI=true`.
 //!
+//! `PULUMI_CLI_VERSIONS=all cargo test --test cli version` builds older CLIs as well, and drives each of them.
+//!
 //! Each test has a server, a home folder and a world of its own. What is asserted is the state and the world,
 //! not only exit codes. The programs are YAML; their resources are things of our own provider
 //! (`tests/cli/provider`), which can be told to fail or to wait, and the CLI's built-in `Stash`.
@@ -26,3 +28,4 @@ mod retry;
 mod secret;
 mod stack;
 mod update;
+mod version;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::project::Project;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::site::{LOCKED, Site};
+use crate::support::site::{LOCKED, Site, WITH_DELTAS};
 
 /// What the CLI sends again when it gets no answer, in every mode, over up, change and destroy.
 const RETRIED: [(&str, &str); 6] = [
@@ -76,7 +76,7 @@ fn expect_history(project: &Project, kinds: &[&str]) {
     }
 }
 
-/// Makes two tests of each fault: `retry::journal::…` and `retry::checkpoints::…`.
+/// Makes three tests of each fault: `retry::journal::…`, `retry::checkpoints::…` and `retry::deltas::…`.
 macro_rules! for_each_fault {
     ($($name:ident: $fault:expr,)*) => {
         mod journal {
@@ -90,7 +90,15 @@ macro_rules! for_each_fault {
             use super::{Fault, Site, whatever_is_retried};
             $(#[test] fn $name() {
                 let Some(site) = Site::start() else { return };
-                whatever_is_retried(&site, $fault, &["/checkpointverbatim", "/checkpointverbatim"], "true");
+                whatever_is_retried(&site, $fault, &["/checkpoint", "/checkpoint"], "true");
+            })*
+        }
+        mod deltas {
+            use super::{Fault, Site, WITH_DELTAS, whatever_is_retried};
+            $(#[test] fn $name() {
+                let Some(site) = Site::start_with(&WITH_DELTAS) else { return };
+                let saves = ["/checkpointverbatim", "/checkpointdelta", "/checkpointdelta"];
+                whatever_is_retried(&site, $fault, &saves, "true");
             })*
         }
     };
@@ -129,7 +137,9 @@ fn the_answer_to_import_is_lost() {
     let proxy = Proxy::start(site.server.address());
     let project = site.stack("web", "dev");
     for value in ["one", "two"] {
-        project.write_program(&program(value).replace("${token}", "none"));
+        project.write_program(&format!(
+            "resources: {{ a: {{ type: world:Thing, properties: {{ value: {value} }} }} }}"
+        ));
         project.up().ok();
     }
     project.pulumi(&["stack", "export", "--version", "1", "--file", "old.json"]).ok();

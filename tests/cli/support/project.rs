@@ -89,6 +89,12 @@ impl Project {
         Project { environment: self.environment.clone().without(variable), ..self.clone() }
     }
 
+    /// The same project, with another CLI.
+    pub fn with_cli(&self, pulumi: &Path) -> Project {
+        let environment = Environment { pulumi: pulumi.to_path_buf(), ..self.environment.clone() };
+        Project { environment, ..self.clone() }
+    }
+
     /// Writes the program: what stands in `Pulumi.yaml` under the project's name (`resources:`, `outputs:`, …).
     pub fn write_program(&self, body: &str) {
         let plugins =

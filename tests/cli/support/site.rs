@@ -12,6 +12,9 @@ pub const ORGANIZATION: &str = "organization";
 /// What the CLI says when another update has the stack. The Automation API's SDKs look for this very text.
 pub const LOCKED: &str = "[409] Conflict: Another update is currently in progress.";
 
+/// Arguments for a server that lets CLIs that do not journal save states of any size as text differences.
+pub const WITH_DELTAS: [&str; 4] = ["--delta-checkpoints", "on", "--delta-cutoff", "0"];
+
 /// One server of its own, and a home folder for the CLI.
 pub struct Site {
     /// The server, to be killed and started again.
@@ -22,8 +25,13 @@ pub struct Site {
 impl Site {
     /// A new server with no stacks. `None`, after a loud line, where there is no CLI to drive.
     pub fn start() -> Option<Site> {
+        Site::start_with(&[])
+    }
+
+    /// As `start`, with arguments for the server.
+    pub fn start_with(args: &[&str]) -> Option<Site> {
         tools()?;
-        Some(Site { server: ServerProcess::start(&[]), home: TempDir::new("cli") })
+        Some(Site { server: ServerProcess::start(args), home: TempDir::new("cli") })
     }
 
     /// A project folder without a program and without a stack.

@@ -39,6 +39,45 @@ pub fn tools() -> Option<&'static Tools> {
     }
 }
 
+/// Another version of the CLI, as `v3.150.0`, built once into a folder of its own under `target/pulumi-cli/`.
+///
+/// Its modules are chosen by Go when it is built, and checked against Go's public log of checksums: only the
+/// version of Pulumi itself is named here. It uses the YAML host and the provider of `tools`.
+pub fn build_version(version: &str) -> Result<PathBuf, String> {
+    let folder = output_folder().join(version);
+    let binary = folder.join("pulumi");
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    say(&format!("building the Pulumi CLI {version} from its Go modules, once, into {}", folder.display()));
+    let go_mod = format!(
+        "module pulumi-backend/target/pulumi-cli
+
+go 1.25
+
+require (
+\tgithub.com/pulumi/pulumi/pkg/v3 {version}
+\tgithub.com/pulumi/pulumi/sdk/v3 {version}
+)
+
+replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
+"
+    );
+    let tools_go = format!("//go:build tools\n\npackage tools\n\nimport _ \"{}\"\n", PULUMI.package);
+    let written = fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("go.mod"), go_mod))
+        .and_then(|()| fs::write(folder.join("tools.go"), tools_go));
+    written.map_err(|error| format!("write into {}: {error}", folder.display()))?;
+    let draft = folder.join(format!("pulumi.{}", std::process::id()));
+    go(&["mod", "tidy"], &folder)?;
+    go(
+        &["build", "-ldflags", &linker_flags(version), "-o", &draft.to_string_lossy(), PULUMI.package],
+        &folder,
+    )?;
+    fs::rename(&draft, &binary).map_err(|error| format!("rename {}: {error}", draft.display()))?;
+    Ok(binary)
+}
+
 /// Prints a line past the capture of the test harness: it is for whoever watches, also when all is well.
 pub fn say(line: &str) {
     // Nobody may be listening, and then there is nobody to tell.
@@ -125,27 +164,26 @@ fn build(tool: &GoTool) -> Result<PathBuf, String> {
     }
     say(&format!("building {} from its Go modules, once, into {}", tool.what, folder.display()));
     let draft = folder.join(format!("{}.{}", tool.binary, std::process::id()));
-    go_build(tool, &draft)?;
+    let args =
+        ["build", "-ldflags", &linker_flags(CLI_VERSION), "-o", &draft.to_string_lossy(), tool.package];
+    go(&args, &module_folder(tool))?;
     fs::rename(&draft, &binary).map_err(|error| format!("rename {}: {error}", draft.display()))?;
     fs::write(&inputs_file, inputs).map_err(|error| format!("write {}: {error}", inputs_file.display()))?;
     Ok(binary)
 }
 
-fn go_build(tool: &GoTool, output: &Path) -> Result<(), String> {
-    let version = format!("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={CLI_VERSION}");
-    let result = Command::new("go")
-        .args(["build", "-ldflags", &format!("-s -w -X {version}"), "-o"])
-        .args([output.as_os_str(), tool.package.as_ref()])
-        .current_dir(module_folder(tool))
-        .output()
-        .map_err(|error| {
-            format!("there is no pulumi in PULUMI_CLI or PATH, and no Go to build {}: {error}", tool.what)
-        })?;
+/// What tells a binary which version it is.
+fn linker_flags(version: &str) -> String {
+    format!("-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}")
+}
+
+fn go(args: &[&str], folder: &Path) -> Result<(), String> {
+    let command = format!("go {} in {}", args.join(" "), folder.display());
+    let result = Command::new("go").args(args).current_dir(folder).output();
+    let result = result.map_err(|error| format!("Go (1.25 or newer) is needed for {command}: {error}"))?;
     match result.status.success() {
         true => Ok(()),
-        false => {
-            Err(format!("go build of {} failed:\n{}", tool.what, String::from_utf8_lossy(&result.stderr)))
-        }
+        false => Err(format!("{command} failed:\n{}", String::from_utf8_lossy(&result.stderr))),
     }
 }
 
