@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["api", "console", "ops"],
     &["state"],
     &["app", "call", "program"],
-    &["store"],
+    &["store", "cache"],
     &["crypto", "http"],
     &["config", "observe", "clock"],
     &["domain"],
@@ -83,7 +83,7 @@ fn the_format_is_that_of_cargo_fmt() {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".into());
     let run = Command::new(cargo).args(["fmt", "--check"]).output().expect("run cargo fmt");
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "cargo fmt --check failed (rustup component add rustfmt):\n{out}{err}");
+    assert!(run.status.success(), "cargo fmt --check failed (no rustfmt: rustup component add rustfmt):\n{out}{err}");
 }
 
 #[test]
