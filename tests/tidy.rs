@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pulumi_backend::config::SETTINGS;
+use pulumi_backend::routes::table::ROUTES;
 
 /// The modules in reading order. A file may use what stands in a row below its own, and its own module.
 const ORDER: &[&[&str]] = &[
@@ -83,7 +84,10 @@ fn the_format_is_that_of_cargo_fmt() {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".into());
     let run = Command::new(cargo).args(["fmt", "--check"]).output().expect("run cargo fmt");
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "cargo fmt --check failed (no rustfmt: rustup component add rustfmt):\n{out}{err}");
+    assert!(
+        run.status.success(),
+        "cargo fmt --check failed (no rustfmt: rustup component add rustfmt):\n{out}{err}"
+    );
 }
 
 #[test]
@@ -285,6 +289,56 @@ fn files_are_short_enough_to_read() {
     let is_there = |path: &str| files.iter().any(|file| file.path == path);
     wrong.extend(LONG_FILES.iter().filter(|row| !is_there(row.0)).map(|row| format!("{}: is gone", row.0)));
     none(&wrong);
+}
+
+#[test]
+fn every_ceiling_is_used() {
+    let limits = read("src/limits.rs");
+    let names = limits.lines().filter_map(|line| Some(identifier(line.strip_prefix("pub const ")?)));
+    let rest: String =
+        sources("src").iter().filter(|file| file.path != "src/limits.rs").map(Source::code).collect();
+    let unused =
+        names.filter(|name| !rest.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name));
+    none(&unused.map(|name| format!("src/limits.rs: {name} is used nowhere")).collect::<Vec<_>>());
+}
+
+/// The file of tests that goes with a route's handler, `tests/server/api/stack.rs` for `stack::get`, names the
+/// route: by its name, or by the fixed end of its path in a call.
+#[test]
+fn every_route_has_a_test_that_names_it() {
+    let rows = route_rows(&read("src/routes/table.rs"));
+    assert_eq!(rows.len(), ROUTES.len(), "each row of the table is read");
+    let wrong = rows.iter().filter_map(|[name, pattern, group]| {
+        let path = format!("tests/server/api/{group}.rs");
+        let Ok(text) = fs::read_to_string(root().join(&path)) else {
+            return Some(format!("{name}: there is no {path}"));
+        };
+        let fixed_end = pattern.rsplit('}').next().unwrap_or("");
+        let is_named = has_whole(&text, name) || (!fixed_end.is_empty() && has_whole(&text, fixed_end));
+        (!is_named).then(|| format!("{name}: {path} does not name it"))
+    });
+    none(&wrong.collect::<Vec<_>>());
+}
+
+/// Name, pattern and the handler's module of each row ``route("getStack", Get, "/api/…", …, stack::get),``.
+fn route_rows(table: &str) -> Vec<[String; 3]> {
+    let rows = table.lines().filter_map(|line| {
+        let row = line.trim().strip_prefix("route(\"")?.strip_suffix("),")?;
+        let mut quoted = row.split('"');
+        let (name, pattern) = (quoted.next()?, quoted.nth(1)?);
+        let (module, _) = row.rsplit_once(", ")?.1.split_once("::")?;
+        Some([name, pattern, module].map(String::from))
+    });
+    rows.collect()
+}
+
+/// Whether `part` stands in `text`, and not as the beginning or the end of something longer.
+fn has_whole(text: &str, part: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(part).any(|(at, _)| {
+        let after = &text[at + part.len()..];
+        !text[..at].ends_with(goes_on) && !after.starts_with(goes_on) && !after.starts_with('/')
+    })
 }
 
 /// The map in lib.rs: a line ``//! - `name`: …`` for each module, in the order of `ORDER`.
