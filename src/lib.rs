@@ -9,10 +9,11 @@
 //! - `routes`: request → row of the table → access check → handler → response. Knows no SQL and no deployment.
 //! - `api`: the vendor's protocol: wire types, then handlers. Must not check access, choose a status, or hold SQL.
 //! - `state`: what a stack's state is at this moment, and how an update ends. Knows no HTTP.
-//! - `app`: what every handler can reach: store, keyring, clock, config. Must not know any call.
+//! - `app`: what every handler can reach: store, keyring, cache, clock, config. Must not know any call.
 //! - `call`: what one handler gets: parameters, query, body, caller. Must not know which route it is.
 //! - `program`: the create request of an update, as far as the server looks into it. It is stored as it came.
 //! - `store`: SQLite, and the only SQL; one writer thread, many readers. Must not know HTTP.
+//! - `cache`: exports as they were last sent. Nothing may be decided from it.
 //! - `crypto`: master key, stack keys, seals, tokens. Must not know what it seals, or where that is kept.
 //! - `http`: bytes ⇄ values, on tiny_http. Has never heard of a stack.
 //! - `config`: flags and environment → `Config`, checked once, at the start. Must not know what the settings do.
