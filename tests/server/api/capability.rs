@@ -113,7 +113,9 @@ fn a_trailing_slash_is_accepted() {
 fn answers_are_compressed_only_for_those_who_accept_it() {
     let server = TestServer::start();
     let stack = server.create_stack("web", "dev");
-    stack.import(&stack.deployment(&["a", "b", "c", "d", "e", "f", "g", "h"])).ok();
+    let names: Vec<String> = (0..100).map(|i| format!("thing-{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    stack.import(&stack.deployment(&names)).ok();
     let packed = stack.get("/export");
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     assert!(

@@ -418,3 +418,23 @@ fn stacks_of_two_projects_do_not_touch_each_other() {
     shop.delete(true).ok();
     assert_eq!(web.resource_names(), ["web-dev", "a", "b"]);
 }
+
+#[test]
+fn the_users_own_name_is_an_organization_too() {
+    let server = TestServer::start();
+    server.post("/api/stacks/admin/web", &json!({ "stackName": "dev" })).ok();
+    let info = server.get("/api/stacks/admin/web/dev").ok().json();
+    assert_eq!((&info["orgName"], &info["stackName"]), (&json!("admin"), &json!("dev")));
+    server.stack("web", "dev").get("").expect(&[404]);
+    assert_eq!(list(&server, "?organization=admin").len(), 1);
+}
+
+#[test]
+fn tags_can_be_changed_while_an_update_runs() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_update();
+    stack.send(&stack.request("PATCH", "/tags").json(&json!({ "a": "b" }))).ok();
+    update.complete("succeeded").ok();
+    assert_eq!(stack.info()["tags"], json!({ "a": "b" }));
+}
