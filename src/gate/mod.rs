@@ -18,14 +18,22 @@ mod connection;
 mod head;
 pub mod limits;
 mod listener;
+mod proxies;
+mod rate;
 mod refusal;
 mod relay;
 mod reply;
 mod settings;
 mod table;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 mod transport;
 mod upstream;
 mod wait;
+mod wire;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -37,9 +45,12 @@ use std::time::{Duration, Instant};
 use self::budget::Budget;
 pub use self::head::Head;
 pub use self::listener::{Listener, LocalAddress, Peer};
+pub use self::proxies::TrustedProxies;
+use self::rate::Rate;
 use self::refusal::Refusal;
 pub use self::settings::Settings;
 use self::table::Table;
+pub use self::tls::Tls;
 use self::transport::Pace;
 use self::upstream::{Opener, Pool};
 use crate::error::Error;
@@ -90,6 +101,7 @@ struct Shared {
     refuse: Arc<Refuse>,
     budget: Arc<Budget>,
     table: Table,
+    rate: Option<Rate>,
     pool: Arc<Pool>,
     health_pool: Arc<Pool>,
     n_turned_away: AtomicUsize,
@@ -163,6 +175,7 @@ impl Shared {
             refuse,
             budget: Budget::new(settings.bodies_bytes_max),
             table: Table::new(settings.connections_max, settings.connections_per_address_max),
+            rate: settings.requests_per_sec_per_address_max.map(Rate::new),
             pool: Pool::open(opener.clone(), n_upstream, n_wait, n_same, patience)?,
             health_pool: Pool::open(opener, 1, n_health, n_health, patience)?,
             n_turned_away: AtomicUsize::new(0),

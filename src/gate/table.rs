@@ -43,12 +43,12 @@ impl Table {
 
     /// A place for a new connection, if need be that of the one that has been idle longest.
     ///
-    /// At the address's own cap only an idle connection of the same address makes room.
-    pub fn seat(&self, socket: &Arc<Socket>, peer: Peer) -> Option<Arc<Seat>> {
+    /// At the address's own cap (if it `is_capped`) only an idle connection of the same address makes room.
+    pub fn seat(&self, socket: &Arc<Socket>, peer: Peer, is_capped: bool) -> Option<Arc<Seat>> {
         let group = group(peer);
         let mut seats = lock(&self.seats);
         let n_same = seats.by_group.get(&group).copied().unwrap_or(0);
-        if group != Peer::Local && n_same >= self.per_address_max {
+        if is_capped && group != Peer::Local && n_same >= self.per_address_max {
             seats.evict_longest_idle(|seat| seat.group == group).then_some(())?;
         }
         if seats.by_id.len() >= self.connections_max {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod engine;
+pub mod folder;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
