@@ -11,7 +11,7 @@ use super::Shared;
 use super::connection::Connection;
 use super::limits::{ACCEPT_PAUSE, CONNECTION_STACK_BYTES, CONNECTIONS_TURNED_AWAY_MAX};
 use super::listener::{Listener, Peer, Socket};
-use super::wait::wait_readable;
+use super::system::wait_readable;
 
 /// Accepts until the other end of `wake` is closed.
 pub(super) fn run(shared: &Arc<Shared>, listener: &Listener, wake: &UnixStream) {

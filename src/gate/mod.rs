@@ -24,6 +24,7 @@ mod refusal;
 mod relay;
 mod reply;
 mod settings;
+mod system;
 mod table;
 #[cfg(feature = "tls")]
 mod tls;
@@ -32,7 +33,6 @@ mod tls;
 mod tls;
 mod transport;
 mod upstream;
-mod wait;
 mod wire;
 
 use std::os::unix::net::UnixStream;
@@ -141,6 +141,21 @@ impl Gate {
     /// Where clients reach this gate.
     pub fn local_address(&self) -> &LocalAddress {
         &self.local_address
+    }
+
+    /// Clients connected now.
+    pub fn n_connections(&self) -> usize {
+        self.shared.table.len()
+    }
+
+    /// Of those, how many wait between two requests.
+    pub fn n_idle(&self) -> usize {
+        self.shared.table.n_idle()
+    }
+
+    /// Requests that wait for a worker now.
+    pub fn n_waiting(&self) -> usize {
+        self.shared.pool.n_waiting()
     }
 
     /// Stops accepting, closes idle connections, lets requests in flight finish, and cuts what is left after

@@ -32,7 +32,7 @@ pub(super) struct Seat {
     id: u64,
     pub group: Peer,
     pub socket: Arc<Socket>,
-    /// `BUSY`, `EVICTED`, or the millisecond since when nothing has been asked, plus one.
+    /// `BUSY`, `EVICTED`, or the nanosecond since when nothing has been asked, plus one.
     idle_since: AtomicU64,
 }
 
@@ -71,11 +71,15 @@ impl Table {
         lock(&self.seats).by_id.len()
     }
 
+    pub fn n_idle(&self) -> usize {
+        lock(&self.seats).by_id.values().filter(|seat| seat.is_idle()).count()
+    }
+
     /// From now on the connection may be closed for another one.
     pub fn mark_idle(&self, seat: &Seat) {
-        let millis = self.started.elapsed().as_millis() as u64 + 1;
+        let nanos = self.started.elapsed().as_nanos() as u64 + 1;
         // One that was evicted meanwhile stays so.
-        let _ = seat.idle_since.compare_exchange(BUSY, millis, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = seat.idle_since.compare_exchange(BUSY, nanos, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Ends every idle connection; with `is_all`, every one.

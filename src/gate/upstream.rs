@@ -239,6 +239,10 @@ impl Pool {
         }
     }
 
+    pub fn n_waiting(&self) -> usize {
+        lock(&self.queue).waiting.len()
+    }
+
     /// Closes the connections that are free now, and the others when they come back; sends away who waits.
     pub fn close(&self) {
         let mut queue = lock(&self.queue);

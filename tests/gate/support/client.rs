@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use std::time::Duration;
+
 use super::PATIENCE;
 
 pub struct Client {
@@ -119,6 +121,25 @@ impl Client {
             reply.body = self.read_body(&reply);
         }
         Some(reply)
+    }
+
+    /// Whether an answer comes whole before the connection ends.
+    pub fn reads_whole_answer(&mut self) -> bool {
+        let bytes = self.read_to_end();
+        let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+        let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
+        let reply = Reply { status: 0, head, body: bytes[at + 4..].to_vec() };
+        reply.header("content-length") == Some(reply.body.len().to_string().as_str())
+    }
+
+    /// Whether anything comes (or the connection ends) within `time`.
+    pub fn is_answered_within(&mut self, time: Duration) -> bool {
+        self.socket().set_read_timeout(Some(time)).unwrap();
+        let mut bytes = [0; 4096];
+        let read = self.stream.read(&mut bytes);
+        self.socket().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.unread.extend_from_slice(&bytes[..*read.as_ref().unwrap_or(&0)]);
+        read.is_ok()
     }
 
     fn read_body(&mut self, reply: &Reply) -> Vec<u8> {

@@ -79,6 +79,8 @@ fn answer(mut request: Request, counts: &Counts) {
         "stream" => request.respond(Response::new(200.into(), vec![], &pattern(n)[..], None, None)).unwrap(),
         "status" => request.respond(Response::empty(n as u16)).unwrap(),
         "unread" => give(request, b"not read".to_vec()),
+        "garbage" => write(request, b"nonsense\r\n\r\n"),
+        "short" => write(request, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
         "panic" => panic!("a test's panic in a handler"),
         "wait" => {
             counts.hold();
@@ -98,8 +100,13 @@ fn give(request: Request, mut body: Vec<u8>) {
     if *request.method() != Method::Head {
         answer.append(&mut body);
     }
+    write(request, &answer);
+}
+
+/// Whatever it is.
+fn write(request: Request, answer: &[u8]) {
     let mut writer = request.into_writer();
-    let _ = writer.write_all(&answer).and_then(|()| writer.flush());
+    let _ = writer.write_all(answer).and_then(|()| writer.flush());
 }
 
 trait Header {
