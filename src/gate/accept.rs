@@ -11,7 +11,7 @@ use super::Shared;
 use super::connection::Connection;
 use super::limits::{ACCEPT_PAUSE, CONNECTION_STACK_BYTES, CONNECTIONS_TURNED_AWAY_MAX};
 use super::listener::{Listener, Peer, Socket};
-use super::wait::wait_readable;
+use super::system::wait_readable;
 
 /// Accepts until the other end of `wake` is closed.
 pub(super) fn run(shared: &Arc<Shared>, listener: &Listener, wake: &UnixStream) {
@@ -48,7 +48,9 @@ fn accept_all(shared: &Arc<Shared>, listener: &Listener, complaints: &mut Compla
 /// Gives a connection a thread. On an error the connection is closed.
 fn begin(shared: &Arc<Shared>, socket: Socket, peer: Peer) -> io::Result<()> {
     let socket = Arc::new(socket);
-    match shared.table.seat(&socket, peer) {
+    // A proxy stands for many addresses, which are told apart request by request.
+    let is_capped = !shared.settings.trusted_proxies.has(peer);
+    match shared.table.seat(&socket, peer, is_capped) {
         Some(seat) => {
             let connection = Connection::new(shared.clone(), seat, peer);
             spawn(move || connection.serve())

@@ -17,6 +17,7 @@ use super::chunked::{Chunked, too_large};
 use super::head::{Framing, Head, Parsed, Scan};
 use super::limits::{KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, READ_BUFFER_BYTES, RESPONSE_PIECE_BYTES};
 use super::listener::Peer;
+use super::rate::Rate;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::table::{Seat, group};
@@ -90,14 +91,34 @@ impl Connection {
 
     /// Serves requests until the client, a deadline or a refusal ends it.
     pub fn serve(mut self) {
+        if !self.secure() {
+            return;
+        }
         while self.wait_for_request().is_ok() && self.exchange() {
             self.share.clear();
             self.give_memory_back();
         }
+        self.transport.say_end();
+    }
+
+    /// Agrees on TLS, where that is spoken. Until it is done the connection may be closed for another one.
+    fn secure(&mut self) -> bool {
+        let Some(tls) = self.shared.settings.tls.clone() else { return true };
+        self.shared.table.mark_idle(&self.seat);
+        let until = Instant::now() + self.shared.settings.head_deadline;
+        let secured = self.transport.secure(&tls, until);
+        if matches!(secured, Ok(false)) {
+            self.end(Refusal::new(400, "This is an HTTPS port: use https:// in the address").into());
+        }
+        // A handshake that failed has nobody to tell, beyond the alert.
+        self.seat.mark_busy() && secured.unwrap_or(false)
     }
 
     /// Tells a client for whom there is no room, instead of serving it.
     pub fn turn_away(mut self) {
+        if !self.secure() {
+            return;
+        }
         let until = Instant::now() + super::limits::LINGER_DEADLINE;
         let Connection { input, transport, .. } = &mut self;
         // A request is read first, if one comes: an answer that comes before the question is thrown away by some.
@@ -178,11 +199,12 @@ impl Connection {
         let Connection { shared, input, parsed, request, plan, .. } = self;
         let text = std::str::from_utf8(&input.unread()[..n_head]).map_err(|_| End::Close)?;
         parsed.parse(text, &shared.settings)?;
+        let proxies = &shared.settings.trusted_proxies;
         let head = Head {
             method: &text[parsed.method.clone()],
             target: &text[parsed.target.clone()],
-            peer: self.peer,
-            is_tls: self.transport.is_tls(),
+            peer: proxies.origin(self.peer, text, parsed),
+            is_tls: self.transport.is_tls() || proxies.is_tls(self.peer, text, parsed),
             text,
             fields: &parsed.fields,
         };
@@ -197,6 +219,10 @@ impl Connection {
             expects_continue: parsed.expects_continue,
             body_bytes_max: 0,
         };
+        let is_over_rate = |rate: &Rate| !rate.allows(plan.group, Instant::now());
+        if !plan.is_health && shared.rate.as_ref().is_some_and(is_over_rate) {
+            return Err(Refusal::busy("Too many requests from this address").into());
+        }
         begin_request(request, &head, parsed);
         let admission = catch_unwind(AssertUnwindSafe(|| (shared.admit)(&head)));
         admission.map_err(|_| Refusal::new(500, "Internal server error").into())
@@ -216,6 +242,10 @@ impl Connection {
     }
 
     fn read_length(&mut self, length: usize) -> Result<(), End> {
+        let bytes_max = self.shared.settings.bodies_bytes_max;
+        if length > bytes_max {
+            return Err(too_large(bytes_max).into());
+        }
         if !self.share.grow(length) {
             return Err(no_memory().into());
         }

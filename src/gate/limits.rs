@@ -49,6 +49,14 @@ pub const WAITING_HEALTH_MAX: usize = 16;
 /// How long a request waits for a worker before it is told to come again.
 pub const WAITING_DEADLINE: Duration = Duration::from_secs(10);
 
+/// A request that has waited so long has the next free connection to itself.
+pub const WAITING_PATIENCE: Duration = Duration::from_millis(2);
+
+/// Addresses whose request rate is remembered, about 1 MiB of them.
+pub const RATE_ADDRESSES_MAX: usize = 16 * 1024;
+/// What an address may ask for at once: so many seconds of its rate. An `up` begins with a burst.
+pub const RATE_BURST_SECS: f64 = 4.0;
+
 /// A head, from its first byte. The TLS handshake has as much.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// What a body or an answer gets before its pace counts.

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::system::is_listening;
 use crate::error::Error;
 
 /// A listening socket.
@@ -48,8 +49,14 @@ impl std::fmt::Display for Peer {
 impl Listener {
     /// Takes over a listening socket that was opened by somebody else, as systemd does for a service.
     ///
-    /// Errors: `Error::Invalid` if it is not a stream socket of a family that is served.
+    /// Errors: `Error::Invalid` if it does not listen, or for a family that is not served.
     pub fn from_fd(fd: OwnedFd) -> Result<Listener, Error> {
+        if !is_listening(fd.as_raw_fd()) {
+            return Err(Error::invalid(
+                "inherited socket",
+                "it is not a socket that listens for connections",
+            ));
+        }
         let as_tcp = TcpListener::from(fd);
         if as_tcp.local_addr().is_ok() {
             return Ok(Listener::Tcp(as_tcp));

@@ -18,14 +18,22 @@ mod connection;
 mod head;
 pub mod limits;
 mod listener;
+mod proxies;
+mod rate;
 mod refusal;
 mod relay;
 mod reply;
 mod settings;
+mod system;
 mod table;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 mod transport;
 mod upstream;
-mod wait;
+mod wire;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -37,9 +45,12 @@ use std::time::{Duration, Instant};
 use self::budget::Budget;
 pub use self::head::Head;
 pub use self::listener::{Listener, LocalAddress, Peer};
+pub use self::proxies::TrustedProxies;
+use self::rate::Rate;
 use self::refusal::Refusal;
 pub use self::settings::Settings;
 use self::table::Table;
+pub use self::tls::Tls;
 use self::transport::Pace;
 use self::upstream::{Opener, Pool};
 use crate::error::Error;
@@ -90,6 +101,7 @@ struct Shared {
     refuse: Arc<Refuse>,
     budget: Arc<Budget>,
     table: Table,
+    rate: Option<Rate>,
     pool: Arc<Pool>,
     health_pool: Arc<Pool>,
     n_turned_away: AtomicUsize,
@@ -131,6 +143,21 @@ impl Gate {
         &self.local_address
     }
 
+    /// Clients connected now.
+    pub fn n_connections(&self) -> usize {
+        self.shared.table.len()
+    }
+
+    /// Of those, how many wait between two requests.
+    pub fn n_idle(&self) -> usize {
+        self.shared.table.n_idle()
+    }
+
+    /// Requests that wait for a worker now.
+    pub fn n_waiting(&self) -> usize {
+        self.shared.pool.n_waiting()
+    }
+
     /// Stops accepting, closes idle connections, lets requests in flight finish, and cuts what is left after
     /// `patience`. Returns when no connection is left, at the latest two seconds after that.
     pub fn stop(self, patience: Duration) {
@@ -163,6 +190,7 @@ impl Shared {
             refuse,
             budget: Budget::new(settings.bodies_bytes_max),
             table: Table::new(settings.connections_max, settings.connections_per_address_max),
+            rate: settings.requests_per_sec_per_address_max.map(Rate::new),
             pool: Pool::open(opener.clone(), n_upstream, n_wait, n_same, patience)?,
             health_pool: Pool::open(opener, 1, n_health, n_health, patience)?,
             n_turned_away: AtomicUsize::new(0),

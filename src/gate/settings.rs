@@ -1,8 +1,11 @@
 //! What of the gate can be set. Every default is in `limits.rs`, with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::*;
+use super::proxies::TrustedProxies;
+use super::tls::Tls;
 
 /// The gate's ceilings and deadlines.
 #[derive(Clone, Debug)]
@@ -38,6 +41,13 @@ pub struct Settings {
     /// Paths that are answered over a connection of their own when all others are busy. The first one is also
     /// the probe that proves a new upstream connection.
     pub health_paths: Vec<String>,
+    /// Requests of one address in a second, on the whole. Over it: 503, because the CLI repeats that and, before
+    /// version 3.256, not a 429. None: any number.
+    pub requests_per_sec_per_address_max: Option<u32>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count. Their connections are not capped per address.
+    pub trusted_proxies: TrustedProxies,
+    /// With it, clients must speak TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for Settings {
@@ -58,6 +68,9 @@ impl Default for Settings {
             answer_deadline: ANSWER_DEADLINE,
             idle_deadline: IDLE_DEADLINE,
             health_paths: vec!["/healthz".into(), "/readyz".into()],
+            requests_per_sec_per_address_max: None,
+            trusted_proxies: TrustedProxies::default(),
+            tls: None,
         }
     }
 }

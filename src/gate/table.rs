@@ -32,7 +32,7 @@ pub(super) struct Seat {
     id: u64,
     pub group: Peer,
     pub socket: Arc<Socket>,
-    /// `BUSY`, `EVICTED`, or the millisecond since when nothing has been asked, plus one.
+    /// `BUSY`, `EVICTED`, or the nanosecond since when nothing has been asked, plus one.
     idle_since: AtomicU64,
 }
 
@@ -43,12 +43,12 @@ impl Table {
 
     /// A place for a new connection, if need be that of the one that has been idle longest.
     ///
-    /// At the address's own cap only an idle connection of the same address makes room.
-    pub fn seat(&self, socket: &Arc<Socket>, peer: Peer) -> Option<Arc<Seat>> {
+    /// At the address's own cap (if it `is_capped`) only an idle connection of the same address makes room.
+    pub fn seat(&self, socket: &Arc<Socket>, peer: Peer, is_capped: bool) -> Option<Arc<Seat>> {
         let group = group(peer);
         let mut seats = lock(&self.seats);
         let n_same = seats.by_group.get(&group).copied().unwrap_or(0);
-        if group != Peer::Local && n_same >= self.per_address_max {
+        if is_capped && group != Peer::Local && n_same >= self.per_address_max {
             seats.evict_longest_idle(|seat| seat.group == group).then_some(())?;
         }
         if seats.by_id.len() >= self.connections_max {
@@ -71,11 +71,15 @@ impl Table {
         lock(&self.seats).by_id.len()
     }
 
+    pub fn n_idle(&self) -> usize {
+        lock(&self.seats).by_id.values().filter(|seat| seat.is_idle()).count()
+    }
+
     /// From now on the connection may be closed for another one.
     pub fn mark_idle(&self, seat: &Seat) {
-        let millis = self.started.elapsed().as_millis() as u64 + 1;
+        let nanos = self.started.elapsed().as_nanos() as u64 + 1;
         // One that was evicted meanwhile stays so.
-        let _ = seat.idle_since.compare_exchange(BUSY, millis, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = seat.idle_since.compare_exchange(BUSY, nanos, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Ends every idle connection; with `is_all`, every one.

@@ -1,15 +1,13 @@
-//! A client's connection as bytes with deadlines.
-//!
-//! The socket blocks. Its timeouts are set only when the one in force is far from what is wanted, so a busy
-//! connection costs one system call for a read and one for a write.
+//! A client's connection as plain bytes with deadlines, whether they travel under TLS or not.
 
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::limits::{LINGER_BYTES_MAX, LINGER_DEADLINE};
 use super::listener::Socket;
+use super::tls::{Handshake, Session, Tls};
+use super::wire::Wire;
 
 /// The deadline of a transfer that may take as long as it moves: a grace, then a slowest pace on the whole.
 #[derive(Clone, Copy)]
@@ -26,40 +24,53 @@ impl Pace {
 }
 
 pub(super) struct Transport {
-    socket: Arc<Socket>,
-    read_timeout: Duration,
-    write_timeout: Duration,
+    wire: Wire,
+    session: Option<Session>,
 }
 
 impl Transport {
     pub fn new(socket: Arc<Socket>) -> Transport {
-        Transport { socket, read_timeout: Duration::ZERO, write_timeout: Duration::ZERO }
+        Transport { wire: Wire::new(socket), session: None }
     }
 
     pub fn is_tls(&self) -> bool {
-        false
+        self.session.is_some()
+    }
+
+    /// Agrees on TLS with the client. From then on all bytes go through it.
+    ///
+    /// `Ok(false)`: the client speaks plain HTTP, and nothing of TLS has been sent to it.
+    pub fn secure(&mut self, tls: &Tls, until: Instant) -> io::Result<bool> {
+        match Session::accept(tls, &mut self.wire, until)? {
+            Handshake::Done(session) => {
+                self.session = Some(session);
+                Ok(true)
+            }
+            Handshake::PlainHttp => Ok(false),
+        }
     }
 
     /// Reads what is there, or waits for it. `Ok(0)` is the end; `TimedOut` says that `until` has passed.
     pub fn read(&mut self, bytes: &mut [u8], until: Instant) -> io::Result<usize> {
-        loop {
-            self.arm_read(until)?;
-            match self.socket.read(bytes) {
-                Err(error) if may_retry(&error) => continue,
-                other => return other,
-            }
+        match &mut self.session {
+            None => self.wire.read(bytes, until),
+            Some(session) => session.read(&mut self.wire, bytes, until),
         }
     }
 
-    /// Writes some of `bytes`; `TimedOut` says that the client took nothing until `until`.
+    /// Takes some of `bytes`; `TimedOut` says that the client took nothing until `until`. Some of what was taken may
+    /// still be here: `flush` sends it.
     pub fn write(&mut self, bytes: &[u8], until: Instant) -> io::Result<usize> {
-        loop {
-            self.arm_write(until)?;
-            match self.socket.write(bytes) {
-                Err(error) if may_retry(&error) => continue,
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                other => return other,
-            }
+        match &mut self.session {
+            None => self.wire.write(bytes, until),
+            Some(session) => session.write(&mut self.wire, bytes, until),
+        }
+    }
+
+    fn flush(&mut self, until: Instant) -> io::Result<()> {
+        match &mut self.session {
+            None => Ok(()),
+            Some(session) => session.flush(&mut self.wire, until),
         }
     }
 
@@ -73,22 +84,19 @@ impl Transport {
         self.flush(pace.until(start, n_written))
     }
 
-    /// Sends what `write` has taken and not yet handed to the socket.
-    pub fn flush(&mut self, _until: Instant) -> io::Result<()> {
-        Ok(())
-    }
-
     /// Ends the connection without destroying an answer the client has not read yet.
     ///
     /// A close with unread bytes resets the connection, and on some systems the client then loses what it had
     /// received. So: end our side, listen a while to what is still coming, then close.
     pub fn linger(&mut self) {
-        self.socket.shutdown(Shutdown::Write);
+        self.say_end();
+        self.wire.end_sending();
         let until = Instant::now() + LINGER_DEADLINE;
         let mut bytes = [0; 16 * 1024];
         let mut n_read = 0;
         while n_read < LINGER_BYTES_MAX {
-            match self.read_raw(&mut bytes, until) {
+            // Past TLS: what comes is thrown away.
+            match self.wire.read(&mut bytes, until) {
                 // Whatever ends the listening, the connection is closed next.
                 Ok(0) | Err(_) => return,
                 Ok(n) => n_read += n,
@@ -96,47 +104,10 @@ impl Transport {
         }
     }
 
-    /// Reads past TLS: what comes is thrown away.
-    fn read_raw(&mut self, bytes: &mut [u8], until: Instant) -> io::Result<usize> {
-        loop {
-            self.arm_read(until)?;
-            match self.socket.read(bytes) {
-                Err(error) if may_retry(&error) => continue,
-                other => return other,
-            }
+    /// Tells a TLS client that the end is meant. One that does not take the word gets none.
+    pub fn say_end(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.end(&mut self.wire, Instant::now() + Duration::from_millis(100));
         }
     }
-
-    fn arm_read(&mut self, until: Instant) -> io::Result<()> {
-        if let Some(timeout) = new_timeout(self.read_timeout, until)? {
-            self.socket.set_read_timeout(timeout)?;
-            self.read_timeout = timeout;
-        }
-        Ok(())
-    }
-
-    fn arm_write(&mut self, until: Instant) -> io::Result<()> {
-        if let Some(timeout) = new_timeout(self.write_timeout, until)? {
-            self.socket.set_write_timeout(timeout)?;
-            self.write_timeout = timeout;
-        }
-        Ok(())
-    }
-}
-
-/// The timeout to set so that a wait ends about at `until`, or none if the one in force will do.
-///
-/// One that is too short only makes the caller look at the clock and wait again; one may be a quarter too long.
-fn new_timeout(in_force: Duration, until: Instant) -> io::Result<Option<Duration>> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    let will_do = in_force >= left / 2 && in_force <= left + left / 4;
-    Ok((!will_do).then(|| left.max(Duration::from_millis(1))))
-}
-
-/// Whether a read or write that failed is to be tried again, after a look at the clock.
-fn may_retry(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

@@ -7,10 +7,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::limits::WAITING_PATIENCE;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use crate::error::Error;
@@ -98,7 +99,11 @@ struct Queue {
 struct Waiter {
     ticket: u64,
     group: Peer,
-    hand: Sender<Link>,
+    since: Instant,
+    /// It has been told that there is a free one, and has not looked yet.
+    is_called: bool,
+    /// Gets a connection, or the word to look for one.
+    hand: Sender<Option<Link>>,
 }
 
 impl Pool {
@@ -123,14 +128,14 @@ impl Pool {
     ///
     /// Errors: 503 when the queue is full, for all or for this address, or when the wait takes too long.
     pub fn borrow(self: &Arc<Pool>, group: Peer) -> Result<Borrowed, Refusal> {
-        let link = match self.take_or_wait(group)? {
+        let link = match self.take_or_queue(group)? {
             Taken::Link(link) => link,
             Taken::Place(ticket, receiver) => self.wait(ticket, &receiver)?,
         };
         Ok(Borrowed { pool: self.clone(), group, link: Some(link) })
     }
 
-    fn take_or_wait(&self, group: Peer) -> Result<Taken, Refusal> {
+    fn take_or_queue(&self, group: Peer) -> Result<Taken, Refusal> {
         let mut queue = lock(&self.queue);
         if let Some(link) = queue.free.pop() {
             queue.count_up(group);
@@ -143,39 +148,65 @@ impl Pool {
         {
             return Err(Refusal::busy("Too many requests are waiting"));
         }
-        let (hand, receiver) = bounded(1);
+        let (hand, receiver) = unbounded();
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
-        queue.waiting.push(Waiter { ticket, group, hand });
+        queue.waiting.push(Waiter { ticket, group, since: Instant::now(), is_called: false, hand });
         Ok(Taken::Place(ticket, receiver))
     }
 
-    fn wait(&self, ticket: u64, receiver: &Receiver<Link>) -> Result<Link, Refusal> {
-        if let Ok(link) = receiver.recv_timeout(self.waiting_deadline) {
-            return Ok(link);
+    fn wait(&self, ticket: u64, receiver: &Receiver<Option<Link>>) -> Result<Link, Refusal> {
+        let until = Instant::now() + self.waiting_deadline;
+        loop {
+            let word = receiver.recv_deadline(until);
+            if let Ok(Some(link)) = word {
+                return Ok(link);
+            }
+            let mut queue = lock(&self.queue);
+            // A link may have been handed over since; under the lock none can be.
+            if let Ok(Some(link)) = receiver.try_recv() {
+                return Ok(link);
+            }
+            let at = queue
+                .waiting
+                .iter()
+                .position(|waiter| waiter.ticket == ticket)
+                .expect("in the queue until served");
+            if let Some(link) = queue.free.pop() {
+                let waiter = queue.waiting.remove(at);
+                queue.count_up(waiter.group);
+                return Ok(link);
+            }
+            if word.is_err() || queue.is_closed {
+                queue.waiting.remove(at);
+                return Err(Refusal::busy("No worker became free in time"));
+            }
+            queue.waiting[at].is_called = false;
         }
-        let mut queue = lock(&self.queue);
-        // A link may have been handed over between the deadline and the lock; under the lock none can be.
-        if let Ok(link) = receiver.try_recv() {
-            return Ok(link);
-        }
-        queue.waiting.retain(|waiter| waiter.ticket != ticket);
-        Err(Refusal::busy("No worker became free in time"))
     }
 
-    /// Gives a connection to whoever has waited longest among those whose address has the fewest.
+    /// Offers a connection to whoever has waited longest among those whose address has the fewest.
+    ///
+    /// It is only offered, and a request that is just coming may be quicker: handing it over would leave it unused
+    /// until a sleeping thread has woken, and halve what a busy server does. But not past `WAITING_PATIENCE`.
     fn put(&self, link: Link) {
         let mut queue = lock(&self.queue);
-        let next = (0..queue.waiting.len()).min_by_key(|at| queue.n_in_use(queue.waiting[*at].group));
+        let next = (0..queue.waiting.len())
+            .filter(|at| !queue.waiting[*at].is_called)
+            .min_by_key(|at| queue.n_in_use(queue.waiting[*at].group));
         match next {
             _ if queue.is_closed => {}
             None => queue.free.push(link),
+            Some(at) if queue.waiting[at].since.elapsed() < WAITING_PATIENCE => {
+                queue.waiting[at].is_called = true;
+                queue.free.push(link);
+                // The receiver lives until it has left the queue, which needs the lock.
+                queue.waiting[at].hand.send(None).expect("a waiter in the queue is there");
+            }
             Some(at) => {
                 let waiter = queue.waiting.remove(at);
                 queue.count_up(waiter.group);
-                // The receiver lives until it has been taken off the queue, which needs the lock.
-                let is_sent = waiter.hand.send(link).is_ok();
-                assert!(is_sent, "a waiter in the queue is there");
+                waiter.hand.send(Some(link)).expect("a waiter in the queue is there");
             }
         }
     }
@@ -208,11 +239,18 @@ impl Pool {
         }
     }
 
-    /// Closes the connections that are free now, and the others when they come back.
+    pub fn n_waiting(&self) -> usize {
+        lock(&self.queue).waiting.len()
+    }
+
+    /// Closes the connections that are free now, and the others when they come back; sends away who waits.
     pub fn close(&self) {
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.free.clear();
+        for waiter in &queue.waiting {
+            waiter.hand.send(None).expect("a waiter in the queue is there");
+        }
     }
 }
 
@@ -238,7 +276,7 @@ impl Queue {
 
 enum Taken {
     Link(Link),
-    Place(u64, Receiver<Link>),
+    Place(u64, Receiver<Option<Link>>),
 }
 
 /// A connection that belongs to one request. Dropped without `give_back`, it counts as broken.

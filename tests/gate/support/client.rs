@@ -3,11 +3,19 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use std::time::Duration;
+
 use super::PATIENCE;
 
 pub struct Client {
-    pub stream: TcpStream,
+    stream: Stream,
     unread: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>),
 }
 
 /// An answer, read to its end.
@@ -20,11 +28,39 @@ pub struct Reply {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, unread: Vec::new() }
+        Client { stream: Stream::Plain(connect(address)), unread: Vec::new() }
+    }
+
+    /// Agrees on TLS at once; the error is the handshake's.
+    #[cfg(feature = "tls")]
+    pub fn connect_tls(
+        address: SocketAddr,
+        config: std::sync::Arc<rustls::ClientConfig>,
+        name: &str,
+    ) -> std::io::Result<Client> {
+        let name = rustls::pki_types::ServerName::try_from(name.to_string()).unwrap();
+        let connection = rustls::ClientConnection::new(config, name).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, connect(address));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Client { stream: Stream::Tls(Box::new(stream)), unread: Vec::new() })
+    }
+
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> &rustls::ClientConnection {
+        match &self.stream {
+            Stream::Tls(stream) => &stream.conn,
+            Stream::Plain(_) => panic!("not TLS"),
+        }
+    }
+
+    pub fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => &stream.sock,
+        }
     }
 
     #[track_caller]
@@ -38,7 +74,7 @@ impl Client {
     }
 
     pub fn end_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.socket().shutdown(Shutdown::Write).unwrap();
     }
 
     #[track_caller]
@@ -85,6 +121,25 @@ impl Client {
             reply.body = self.read_body(&reply);
         }
         Some(reply)
+    }
+
+    /// Whether an answer comes whole before the connection ends.
+    pub fn reads_whole_answer(&mut self) -> bool {
+        let bytes = self.read_to_end();
+        let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+        let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
+        let reply = Reply { status: 0, head, body: bytes[at + 4..].to_vec() };
+        reply.header("content-length") == Some(reply.body.len().to_string().as_str())
+    }
+
+    /// Whether anything comes (or the connection ends) within `time`.
+    pub fn is_answered_within(&mut self, time: Duration) -> bool {
+        self.socket().set_read_timeout(Some(time)).unwrap();
+        let mut bytes = [0; 4096];
+        let read = self.stream.read(&mut bytes);
+        self.socket().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.unread.extend_from_slice(&bytes[..*read.as_ref().unwrap_or(&0)]);
+        read.is_ok()
     }
 
     fn read_body(&mut self, reply: &Reply) -> Vec<u8> {
@@ -140,11 +195,54 @@ impl Client {
         }
     }
 
+    /// Everything until the connection ends.
+    #[track_caller]
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.unread)
+    }
+
     /// The gate has closed, and had nothing more to say.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let has_more = self.read_more();
         assert!(!has_more && self.unread.is_empty(), "more: {:?}", String::from_utf8_lossy(&self.unread));
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.flush(),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The engine behind the gate: tiny_http on a Unix socket with a few workers, as in the server.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::folder::Folder;
 use tiny_http::{Method, Request, Response, Server};
 
 /// Warm connections of a test's gate; there is one more worker, for the health checks.
@@ -15,7 +17,7 @@ pub const N_WORKERS: usize = 4;
 pub struct Engine {
     pub path: PathBuf,
     pub counts: Arc<Counts>,
-    _directory: Directory,
+    _folder: Folder,
 }
 
 /// What the workers have done.
@@ -28,29 +30,12 @@ pub struct Counts {
     changed: Condvar,
 }
 
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // Only a temporary folder; the test's verdict stands without it.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Engine {
     pub fn start() -> Engine {
-        static N_STARTED: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("gate-{}-{}", std::process::id(), N_STARTED.fetch_add(1, Ordering::Relaxed));
-        let directory = Directory(std::env::temp_dir().join(name));
-        std::fs::create_dir_all(&directory.0).unwrap();
-        let path = directory.0.join("engine.sock");
-        let server: &'static Server = Box::leak(Box::new(Server::http_unix(&path).unwrap()));
-        let counts = Arc::new(Counts::default());
-        for _ in 0..N_WORKERS + 1 {
-            let counts = counts.clone();
-            std::thread::spawn(move || work(server, &counts));
-        }
-        Engine { path, counts, _directory: directory }
+        let folder = Folder::new();
+        let path = folder.path().join("engine.sock");
+        let counts = serve(Server::http_unix(&path).unwrap());
+        Engine { path, counts, _folder: folder }
     }
 
     /// Waits until `n` requests for `/wait` are held by workers.
@@ -60,6 +45,17 @@ impl Engine {
         let (held, timeout) = self.counts.changed.wait_timeout_while(held, super::PATIENCE, until).unwrap();
         assert!(!timeout.timed_out(), "{} of {n} requests reached a worker", held.0);
     }
+}
+
+/// Gives a server its workers, which end with the process.
+pub fn serve(server: Server) -> Arc<Counts> {
+    let server: &'static Server = Box::leak(Box::new(server));
+    let counts = Arc::new(Counts::default());
+    for _ in 0..N_WORKERS + 1 {
+        let counts = counts.clone();
+        std::thread::spawn(move || work(server, &counts));
+    }
+    counts
 }
 
 fn work(server: &Server, counts: &Counts) {
@@ -83,6 +79,8 @@ fn answer(mut request: Request, counts: &Counts) {
         "stream" => request.respond(Response::new(200.into(), vec![], &pattern(n)[..], None, None)).unwrap(),
         "status" => request.respond(Response::empty(n as u16)).unwrap(),
         "unread" => give(request, b"not read".to_vec()),
+        "garbage" => write(request, b"nonsense\r\n\r\n"),
+        "short" => write(request, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
         "panic" => panic!("a test's panic in a handler"),
         "wait" => {
             counts.hold();
@@ -95,10 +93,20 @@ fn answer(mut request: Request, counts: &Counts) {
     }
 }
 
-fn give(request: Request, body: Vec<u8>) {
-    let response = Response::from_data(body).with_chunked_threshold(usize::MAX);
-    // A client that has gone is the gate's business.
-    let _ = request.respond(response);
+/// In one write, as the server does it; a client that has gone is the gate's business.
+fn give(request: Request, mut body: Vec<u8>) {
+    let n_body = body.len();
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {n_body}\r\n\r\n").into_bytes();
+    if *request.method() != Method::Head {
+        answer.append(&mut body);
+    }
+    write(request, &answer);
+}
+
+/// Whatever it is.
+fn write(request: Request, answer: &[u8]) {
+    let mut writer = request.into_writer();
+    let _ = writer.write_all(answer).and_then(|()| writer.flush());
 }
 
 trait Header {

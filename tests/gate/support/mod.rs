@@ -2,11 +2,15 @@
 
 pub mod client;
 pub mod engine;
+pub mod folder;
+pub mod process;
+pub mod random;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pulumi_backend::error::Error;
 use pulumi_backend::gate::{Admission, Answer, Gate, Head, Listener, LocalAddress, Settings};
 
 use self::client::Client;
@@ -14,6 +18,10 @@ use self::engine::Engine;
 
 /// No test waits longer than this for anything.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a well-behaved client waits at most while others misbehave. It is 100 ms on a machine that does nothing else;
+/// a build machine does.
+pub const PROMPT: Duration = Duration::from_secs(5);
 
 /// A gate, the engine behind it, and where to reach it.
 pub struct TestGate {
@@ -39,6 +47,29 @@ impl TestGate {
         Client::connect(self.address)
     }
 
+    /// Waits until no client is connected.
+    pub fn wait_for_no_connections(&self) {
+        self.wait_until("all connections have ended", |gate| gate.n_connections() == 0);
+    }
+
+    /// Waits until no client is being served.
+    pub fn wait_for_idle(&self) {
+        self.wait_until("all connections are idle", |gate| gate.n_idle() == gate.n_connections());
+    }
+
+    /// Waits until so many requests wait for a worker.
+    pub fn wait_for_waiting(&self, n: usize) {
+        self.wait_until("requests wait for a worker", |gate| gate.n_waiting() == n);
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Gate) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self.gate.as_ref().unwrap()) {
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn stop(mut self, patience: Duration) {
         self.gate.take().unwrap().stop(patience);
     }
@@ -53,8 +84,12 @@ impl Drop for TestGate {
 }
 
 pub fn start_gate(listener: Listener, engine: &Engine, settings: Settings) -> Gate {
+    try_start_gate(listener, engine, settings).unwrap()
+}
+
+pub fn try_start_gate(listener: Listener, engine: &Engine, settings: Settings) -> Result<Gate, Error> {
     let (admit, refuse) = (Arc::new(admit), Arc::new(refuse));
-    Gate::start(listener, &engine.path, engine::N_WORKERS, admit, refuse, settings).unwrap()
+    Gate::start(listener, &engine.path, engine::N_WORKERS, admit, refuse, settings)
 }
 
 /// `/no-body` takes none, `/small` 16 bytes, `/secret` asks for a token, everything else takes 64 MiB.

@@ -1,4 +1,4 @@
-//! Sleeping until one of two sockets has something: the one call std does not have.
+//! The few calls to the system that std does not have.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -16,4 +16,16 @@ pub(super) fn wait_readable(first: RawFd, second: RawFd) -> io::Result<(bool, bo
         return Err(io::Error::last_os_error());
     }
     Ok((entries[0].revents != 0, entries[1].revents != 0))
+}
+
+/// Whether a socket is one that accepts connections.
+pub(super) fn is_listening(socket: RawFd) -> bool {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (to_value, to_length) = (std::ptr::from_mut(&mut value).cast(), &mut length);
+    // SAFETY: both pointers are to live variables, and `length` is the size of `value`.
+    #[allow(unsafe_code)]
+    let failed =
+        unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, to_value, to_length) };
+    failed == 0 && value != 0
 }
