@@ -51,3 +51,19 @@ config: { color: { type: string }, token: { type: string } }",
     assert_eq!(project.pulumi(&["stack", "output", "token", "--show-secrets"]).ok().line(), "hush");
     assert_eq!(project.pulumi(&["stack", "output", "token"]).ok().line(), "[secret]");
 }
+
+#[test]
+fn three_hundred_secrets() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    let pairs: Vec<String> =
+        (0..300).flat_map(|i| ["--secret".to_string(), format!("key{i}=hush-{i}")]).collect();
+    let args: Vec<&str> = ["config", "set-all"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+    project.pulumi(&args).ok();
+    project.write_program("config: { key299: { type: string } }\noutputs: { last: '${key299}' }");
+    project.up().ok();
+    let list = project.pulumi(&["config", "--json", "--show-secrets"]).ok().json();
+    assert_eq!(list.as_object().map(|keys| keys.len()), Some(300));
+    assert_eq!(list["web:key177"]["value"], "hush-177");
+    assert_eq!(project.pulumi(&["stack", "output", "last", "--show-secrets"]).ok().line(), "hush-299");
+}

@@ -1,5 +1,7 @@
 //! What happened to a stack: versions, kinds, results, messages, and the states of old.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::http::get;
@@ -129,4 +131,34 @@ fn events_of_an_update_are_kept_in_order() {
     let made = events.iter().filter(|event| event["resOutputsEvent"]["metadata"]["op"] == "create");
     // 60 stashes, the provider is told of by none, the stack by one.
     assert_eq!(made.count(), 61);
+}
+
+/// Where a change came from: the repository that the program lies in.
+#[test]
+fn git_and_tags_of_the_project() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    let git = |args: &[&str]| {
+        let identity =
+            ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"];
+        let output = Command::new("git").args(identity).args(args).current_dir(project.folder()).output();
+        let output = output.expect("run git");
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    project.write_program("description: a small shop");
+    git(&["init", "--initial-branch", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "--message", "the <first> commit"]);
+    git(&["remote", "add", "origin", "https://github.com/acme/web.git"]);
+    project.up().ok();
+
+    let update = &project.pulumi(&["stack", "history", "--json"]).ok().json()[0];
+    assert_eq!(update["message"], "the <first> commit");
+    assert_eq!(update["environment"]["git.headName"], "refs/heads/main");
+    assert_eq!(update["environment"]["git.author"], "Ada");
+    assert_eq!(update["environment"]["git.head"].as_str().map(str::len), Some(40));
+    let tags = project.pulumi(&["stack", "tag", "ls", "--json"]).ok().json();
+    assert_eq!(tags["pulumi:description"], "a small shop");
+    assert_eq!(tags["pulumi:runtime"], "yaml");
+    assert_eq!(tags["vcs:repo"], "web");
 }

@@ -21,6 +21,7 @@ mod crash;
 mod edit;
 mod exit;
 mod history;
+mod import;
 mod login;
 mod mode;
 mod rename;

@@ -300,3 +300,54 @@ fn sixty_things_at_once_and_one_by_one_are_the_same() {
     assert_eq!(names[0].len(), 60);
     assert_eq!(names[0], names[1]);
 }
+
+#[test]
+fn refresh_and_destroy_that_run_the_program() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.write_program(&trio("one"));
+    project.up().ok();
+    project.world.set_value("a", "drifted");
+    project.pulumi(&["refresh", "--yes", "--skip-preview", "--run-program"]).ok();
+    assert_eq!(project.export().resource("a")["outputs"]["value"], "drifted");
+    project.pulumi(&["destroy", "--yes", "--skip-preview", "--run-program"]).ok();
+    assert_eq!(project.export().resources().len(), 0);
+    assert_eq!(project.world.names(), [""; 0]);
+}
+
+#[test]
+fn a_new_name_by_alias_while_something_else_fails() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.write_program("resources: { old: { type: world:Thing, properties: { name: x } } }");
+    project.up().ok();
+    let id = project.world.id("x");
+    project.world.fail("create y");
+    project.write_program(
+        "
+resources:
+  new: { type: world:Thing, properties: { name: x }, options: { aliases: [{ name: old }] } }
+  y: { type: world:Thing, options: { dependsOn: ['${new}'] } }
+",
+    );
+    project.up().fails();
+    let state = project.export();
+    assert_eq!(state.names(), ["new"]);
+    assert_eq!(state.resource("new")["id"], id);
+    project.world.allow("create y");
+    project.up().ok();
+    project.expect_no_changes();
+    assert_eq!(project.world.id("x"), id);
+}
+
+/// With a console the CLI links to each update by its version.
+#[test]
+fn permalinks() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev").with("PULUMI_CONSOLE_DOMAIN", "console.example");
+    project.write_program(&trio("one"));
+    let link = "http://console.example/organization/web/dev";
+    project.up().ok().says(&format!("{link}/updates/1"));
+    project.up().ok().says(&format!("{link}/updates/2"));
+    project.pulumi(&["preview"]).ok().says(&format!("{link}/previews/"));
+}

@@ -63,13 +63,17 @@ impl FolderSite {
         Some(FolderSite { home })
     }
 
+    /// `file://…`.
+    pub fn url(&self) -> String {
+        format!("file://{}", self.home.path().join("backend").display())
+    }
+
     /// As `Site::stack`; its secrets are sealed with a passphrase.
     #[track_caller]
     pub fn stack(&self, project: &str, stack: &str) -> Project {
-        let url = format!("file://{}", self.home.path().join("backend").display());
         let tools = tools().expect("the site has started");
-        let environment =
-            Environment::new(tools, self.home.path(), &url).with("PULUMI_CONFIG_PASSPHRASE", "correct horse");
+        let environment = Environment::new(tools, self.home.path(), &self.url())
+            .with("PULUMI_CONFIG_PASSPHRASE", "correct horse");
         let project = Project::create(self.home.path(), project, environment);
         project.pulumi(&["stack", "init", stack]).ok();
         project
