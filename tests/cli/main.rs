@@ -1,7 +1,7 @@
 //! The real, unmodified `pulumi` CLI against the real server binary.
 //!
-//! `cargo test --test cli` uses the CLI that `PULUMI_CLI` names or that is on `PATH` (with its YAML language
-//! host); where there is none, Go builds it once into `target/pulumi-cli/`. Without a CLI and without Go each
+//! `cargo test --test cli` uses the CLI that `PULUMI_CLI` names or that is on `PATH`; where there is none,
+//! Go builds it once into `target/pulumi-cli/`. Without a CLI and without Go each
 //! test says loudly that it did not run, and fails if `CI=true`.
 //!
 //! `PULUMI_CLI_VERSIONS=all cargo test --test cli version` builds older CLIs as well, and drives each of them.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::http::post;
 use crate::support::project::Project;
 use crate::support::site::{ORGANIZATION, Site};
 
@@ -215,4 +216,16 @@ resources:
     let graph = project.file("graph.dot").expect("the graph");
     assert_eq!(graph.matches("[label=\"urn:pulumi:dev::web::").count(), 4, "{graph}");
     assert!(graph.matches(" -> ").count() >= 3, "{graph}");
+}
+
+#[test]
+fn every_page_of_a_long_list() {
+    let Some(site) = Site::start() else { return };
+    let project = site.project("web");
+    let names: Vec<String> = (0..250).map(|i| format!("s{i:03}")).collect();
+    for name in &names {
+        let body = format!("{{\"stackName\":\"{name}\"}}");
+        post(site.server.address(), "/api/stacks/organization/web", &body);
+    }
+    assert_eq!(all_stacks(&project), names);
 }

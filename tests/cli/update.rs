@@ -351,3 +351,30 @@ fn permalinks() {
     project.up().ok().says(&format!("{link}/updates/2"));
     project.pulumi(&["preview"]).ok().says(&format!("{link}/previews/"));
 }
+
+/// Such a state is written in a newer schema than all others.
+#[test]
+fn replaced_with_another_one() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    let program = |generation: &str| {
+        format!(
+            "
+resources:
+  a: {{ type: world:Thing, properties: {{ generation: {generation} }} }}
+  b: {{ type: world:Thing, options: {{ replaceWith: ['${{a}}'] }} }}
+"
+        )
+    };
+    project.write_program(&program("one"));
+    project.up().ok();
+    let first = project.export();
+    assert_eq!(first.resource("b")["replaceWith"][0], first.resource("a")["urn"]);
+    assert_eq!(first.0["version"], 4);
+    project.write_program(&program("two"));
+    project.up().ok();
+    assert_ne!(project.export().resource("b")["id"], first.resource("b")["id"]);
+    assert_eq!(project.world.names(), ["a", "b"]);
+    project.expect_no_changes();
+    assert_eq!(project.export().0["version"], 4);
+}

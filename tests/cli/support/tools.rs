@@ -115,16 +115,19 @@ const PROVIDER: GoTool = GoTool {
 };
 
 fn find_or_build() -> Result<Tools, String> {
-    let pulumi = match find_cli()? {
+    let found = find_cli()?;
+    let has_yaml = |pulumi: &PathBuf| folder_of(pulumi).join(LANGUAGE_YAML.binary).is_file();
+    let mut folders = Vec::new();
+    if !found.as_ref().is_some_and(has_yaml) && (found.is_none() || on_path(LANGUAGE_YAML.binary).is_none()) {
+        folders.push(folder_of(&build(&LANGUAGE_YAML)?));
+    }
+    let pulumi = match found {
         Some(pulumi) => pulumi,
-        None => {
-            build(&LANGUAGE_YAML)?;
-            build(&PULUMI)?
-        }
+        None => build(&PULUMI)?,
     };
+    folders.push(folder_of(&pulumi));
     let provider = folder_of(&build(&PROVIDER)?);
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [folder_of(&pulumi)].into_iter().chain(std::env::split_paths(&inherited));
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path =
         std::env::join_paths(folders).map_err(|error| format!("PATH cannot be put together: {error}"))?;
     Ok(Tools { pulumi, provider, path })
@@ -134,7 +137,7 @@ fn folder_of(file: &Path) -> PathBuf {
     file.parent().expect("a file is in a folder").to_path_buf()
 }
 
-/// The CLI that `PULUMI_CLI` names, else one on `PATH` that has its YAML host.
+/// The CLI that `PULUMI_CLI` names, else the one on `PATH`.
 fn find_cli() -> Result<Option<PathBuf>, String> {
     if let Some(named) = std::env::var_os("PULUMI_CLI").map(PathBuf::from) {
         return match named.is_file() {
@@ -142,7 +145,7 @@ fn find_cli() -> Result<Option<PathBuf>, String> {
             false => Err(format!("PULUMI_CLI names {}, which is not a file", named.display())),
         };
     }
-    Ok(on_path("pulumi").filter(|_| on_path(LANGUAGE_YAML.binary).is_some()))
+    Ok(on_path(PULUMI.binary))
 }
 
 fn on_path(binary: &str) -> Option<PathBuf> {
