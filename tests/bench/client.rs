@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::gzip;
 
 /// How long an answer may take before the row fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection, for one thread.
 pub struct Client {

@@ -15,29 +15,45 @@ pub struct Figures {
     elapsed: Duration,
     memory_peak_kb: Option<u64>,
     written_bytes: Option<u64>,
+    cpu: Option<Duration>,
     /// What one call cannot do without.
     pub work: Work,
     /// Anything else that was found out.
     pub notes: Vec<String>,
-    begun: Option<(Instant, Option<u64>)>,
+    begun: Option<(Instant, Usage)>,
+}
+
+/// What the server's process has used since it started; nothing is known of another server.
+struct Usage {
+    written_bytes: Option<u64>,
+    cpu: Option<Duration>,
+}
+
+impl Usage {
+    fn of(target: &Target) -> Usage {
+        Usage { written_bytes: target.proc_number("io", "write_bytes"), cpu: target.cpu_time() }
+    }
 }
 
 impl Figures {
-    /// From here on memory, bytes written and units per second count; what came before was preparation.
+    /// From here on memory, processor, bytes written and units per second count; before was preparation.
     pub fn begin(&mut self, target: &Target) {
         target.reset_peak_memory();
-        self.begun = Some((Instant::now(), target.proc_number("io", "write_bytes")));
+        self.begun = Some((Instant::now(), Usage::of(target)));
     }
 
     /// To here; `n_units` were done since `begin`.
     pub fn end(&mut self, target: &Target, n_units: usize) {
-        let (begun, written_before) = self.begun.take().expect("begun");
+        let (begun, before) = self.begun.take().expect("begun");
         self.elapsed += begun.elapsed();
         self.n_units += n_units as u64;
-        let peak = target.proc_number("status", "VmHWM");
-        self.memory_peak_kb = self.memory_peak_kb.max(peak);
-        if let (Some(before), Some(after)) = (written_before, target.proc_number("io", "write_bytes")) {
+        let after = Usage::of(target);
+        self.memory_peak_kb = self.memory_peak_kb.max(target.proc_number("status", "VmHWM"));
+        if let Some((before, after)) = before.written_bytes.zip(after.written_bytes) {
             *self.written_bytes.get_or_insert(0) += after.saturating_sub(before);
+        }
+        if let Some((before, after)) = before.cpu.zip(after.cpu) {
+            *self.cpu.get_or_insert_default() += after.saturating_sub(before);
         }
     }
 
@@ -68,14 +84,14 @@ pub fn percentile(times: &[Duration], share: f64) -> Option<Duration> {
 }
 
 /// The heads of the columns.
-pub fn head(unit: &str) -> String {
+pub fn head() -> String {
     format!(
-        "{:<24} {:>10} {:>10} {:>12} {:>9} {:>11} {:>10} {:>7}  {unit}",
-        "metric", "p50", "p99", "per second", "peak mem", "written/op", "floor", "× floor"
+        "{:<24} {:>10} {:>10} {:>14} {:>10} {:>9} {:>11} {:>10} {:>7}  goal; notes",
+        "metric", "p50", "p99", "per second", "cpu/op", "peak mem", "written/op", "floor", "× floor"
     )
 }
 
-/// One line of the table.
+/// One line of the table. "op" is what one time was taken of.
 pub fn line(name: &str, unit: &str, figures: &Figures, floors: &Floors) -> String {
     let floor = floors.of(&figures.work);
     let p50 = figures.percentile(0.50);
@@ -83,14 +99,15 @@ pub fn line(name: &str, unit: &str, figures: &Figures, floors: &Floors) -> Strin
         (Some(p50), Some(floor)) => format!("{:.1}", p50.as_secs_f64() / floor.as_secs_f64()),
         _ => "-".into(),
     };
+    let n_ops = figures.times.len().max(1);
     let per_second = figures.per_second().map_or("-".into(), |n| format!("{} {unit}", rate(n)));
-    let written = figures.written_bytes.map(|n| n / figures.times.len().max(1) as u64);
     format!(
-        "{name:<24} {:>10} {:>10} {per_second:>12} {:>9} {:>11} {:>10} {ratio:>7}",
+        "{name:<24} {:>10} {:>10} {per_second:>14} {:>10} {:>9} {:>11} {:>10} {ratio:>7}",
         millis(p50),
         millis(figures.percentile(0.99)),
+        millis(figures.cpu.map(|cpu| cpu / n_ops as u32)),
         figures.memory_peak_kb.map_or("-".into(), |kb| bytes(kb << 10)),
-        written.map_or("-".into(), bytes),
+        figures.written_bytes.map_or("-".into(), |n| bytes(n / n_ops as u64)),
         millis(floor),
     )
 }

@@ -42,6 +42,8 @@ pub struct Work {
     pub hash_mb: f64,
     /// MB that are sealed or opened.
     pub seal_mb: f64,
+    /// Time that was measured for it without our server.
+    pub measured: Duration,
 }
 
 impl Work {
@@ -90,7 +92,7 @@ impl Floors {
             (&self.aes_gcm, work.seal_mb),
         ];
         let seconds: f64 = parts.iter().map(|(floor, n)| median(floor).as_secs_f64() * n).sum();
-        (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
+        Some(Duration::from_secs_f64(seconds) + work.measured).filter(|floor| !floor.is_zero())
     }
 
     /// The lines of the table that tell about the machine.

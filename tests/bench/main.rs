@@ -8,11 +8,13 @@ mod entry;
 mod figures;
 mod floor;
 mod gzip;
+mod null;
 #[path = "../server/support/process.rs"]
 #[allow(dead_code)]
 mod process;
 mod rows;
 mod stack;
+mod svg;
 mod target;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,12 +23,15 @@ use std::process::ExitCode;
 
 use self::figures::Figures;
 use self::floor::Floors;
-use self::rows::{ROWS, Row, Size};
+use self::rows::{ROWS, Row, Size, growth};
 use self::target::Target;
 
-const HELP: &str = "cargo bench -- [ROW or start of rows | all] [--against URL --token TOKEN] [--rounds N]
+const HELP: &str =
+    "cargo bench -- [ROW or start of rows | all | svg FILE] [--against URL --token TOKEN] [--rounds N]
 
 Without a name: every row that takes a few seconds. `all`: the large ones too.
+`cli`: the real `pulumi`, which must be on PATH with its YAML language host.
+`svg FILE`: how the cost grows with the state, as a plot.
 --against drives another server with the same load, in turns, and prints the ratio.
 ";
 
@@ -49,8 +54,13 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(text != HELP));
         }
     };
+    if let [svg, file] = options.names.as_slice()
+        && svg == "svg"
+    {
+        return plot(file, &options);
+    }
     let floors = Floors::measure(&std::env::temp_dir());
-    println!("{}\n{}", figures::head("goal; notes"), floors.lines());
+    println!("{}\n{}", figures::head(), floors.lines());
     let rows: Vec<&Row> = ROWS.iter().filter(|row| is_asked_for(row, &options.names)).collect();
     if rows.is_empty() {
         let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
@@ -59,6 +69,19 @@ fn main() -> ExitCode {
     }
     let n_failed = rows.iter().filter(|row| !run(row, &options, &floors)).count();
     ExitCode::from(u8::from(n_failed > 0))
+}
+
+/// Measures and draws how the cost grows with the state.
+fn plot(file: &str, options: &Options) -> ExitCode {
+    let other = options.against.as_ref().map(|url| move || Target::at(url, &options.token));
+    let curves = growth::curves(other.as_ref().map(|other| other as &dyn Fn() -> Target));
+    match std::fs::write(file, svg::plot(&curves)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("{file}: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Temporary folders may be in memory; those of the build are on the disk that counts. So all runs again with
@@ -101,7 +124,7 @@ fn is_asked_for(row: &Row, names: &[String]) -> bool {
     let is_row = |name: &String| ROWS.iter().any(|row| row.name == name);
     match names {
         [] => row.size == Size::Usual,
-        [all] if all == "all" => true,
+        [all] if all == "all" => row.size != Size::Named,
         names => {
             names.iter().any(|name| row.name == name || !is_row(name) && row.name.starts_with(name.as_str()))
         }

@@ -1,10 +1,12 @@
-//! Every row of the table: its name, what it counts, what issue it must meet, and how it runs.
+//! Every row of the table: its name, what it counts, what it is to reach, and how it runs.
 
 mod checkpoint;
+mod cli;
 mod complete;
 mod connection;
 mod event;
 mod export;
+pub mod growth;
 mod history;
 mod import;
 mod journal;
@@ -23,6 +25,8 @@ pub enum Size {
     Usual,
     /// Only by name, or with `all`.
     Large,
+    /// Only by name: it needs more than this repository.
+    Named,
 }
 
 /// A row of the table. `run` makes its own stacks, measures, and checks what the server made of it.
@@ -39,7 +43,7 @@ pub struct Row {
     pub run: fn(&Target, &mut Figures),
 }
 
-use Size::{Large, Usual};
+use Size::{Large, Named, Usual};
 
 /// Every row, in the order of the table.
 #[rustfmt::skip]
@@ -86,4 +90,6 @@ pub const ROWS: &[Row] = &[
     Row { name: "memory-idle", size: Usual, unit: "", goal: "10 MB", run: start::idle },
     Row { name: "memory-32-updates", size: Usual, unit: "updates", goal: "64 MB", run: update::memory },
     Row { name: "versions-1000", size: Large, unit: "updates", goal: "25 KB a version, no growth", run: |t, f| history::run(t, f, 1000) },
+    Row { name: "cli-200", size: Named, unit: "sessions", goal: "within 5 % of a server that stores nothing", run: |t, f| cli::run(t, f, 200) },
+    Row { name: "cli-600", size: Named, unit: "sessions", goal: "within 5 % of a server that stores nothing", run: |t, f| cli::run(t, f, 600) },
 ];
