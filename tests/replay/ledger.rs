@@ -109,8 +109,7 @@ fn entries_that_point_nowhere_are_refused_when_they_come() {
     #[track_caller]
     fn check(entries: &[&str], expected: Result<(), &str>) {
         let whole = batch(entries);
-        let judged =
-            Ledger::new(2).check(&noted(&whole)).map(|verdict| verdict.new.len());
+        let judged = Ledger::new(2).check(&noted(&whole)).map(|verdict| verdict.new.len());
         match (expected, &judged) {
             (Ok(()), Ok(n)) => assert_eq!(*n, entries.len()),
             (Err(why), Err(error)) => assert!(error.to_string().contains(why), "{why}\n{error}"),

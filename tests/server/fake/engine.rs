@@ -211,8 +211,12 @@ impl Engine<'_> {
                 .collect();
             let urn = state["urn"].clone();
             for work in self.plan_resource(state, want, is_refreshing) {
-                let is_failing = !matches!(work, Work::Same { .. } | Work::Refresh { .. })
-                    && self.rng.chance(self.failures);
+                let is_failing = match work {
+                    Work::Same { .. } | Work::Refresh { .. } => false,
+                    // What was deleted and cannot be made anew is the hardest to get right.
+                    Work::CreateReplaced { .. } => self.rng.chance(3 * self.failures),
+                    _ => self.rng.chance(self.failures),
+                };
                 steps.push(Step { work, after, is_failing });
                 after = vec![steps.len() - 1];
             }

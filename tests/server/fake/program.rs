@@ -55,7 +55,7 @@ impl Program {
         }
         for want in &mut self.wants {
             want.size += u64::from(rng.chance(20));
-            want.shape += u64::from(rng.chance(15));
+            want.shape += u64::from(rng.chance(25));
         }
         if rng.chance(50) && !self.wants.is_empty() {
             let name = rng.pick(&self.wants).name.clone();
