@@ -40,6 +40,7 @@ impl Server {
     /// another server on the same data.
     pub fn start(config: Config, clock: Clock) -> Result<Server, Error> {
         refuse_beyond_loopback(&config)?;
+        warn_of_short_lease(config.lease_secs);
         let lock = lock::Lock::take(&config.db)?;
         let (master_key, key_origin) = key::load(&config)?;
         let store = Store::open(&config.db)?;
@@ -110,6 +111,16 @@ fn refuse_beyond_loopback(config: &Config) -> Result<(), Error> {
             config.addr.port()
         ),
     ))
+}
+
+/// The CLI renews a lease when less than half of 300 seconds are left, whatever it was told.
+fn warn_of_short_lease(lease_secs: i64) {
+    if lease_secs < limits::LEASE_SECS {
+        log::warn!(
+            "--lease-duration {lease_secs}: the CLI counts on {} seconds; a longer update may lose its lease",
+            limits::LEASE_SECS
+        );
+    }
 }
 
 /// Looks after what nobody asks for: leases that have run out, exports that will be asked for.

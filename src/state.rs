@@ -31,12 +31,12 @@ pub enum State {
 
 /// The stack's deployment now; while an update runs, with all it has reported.
 pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
-    if let Some(update) = store::update::find_running(conn, stack.id)? {
-        if store::update::find_progress(conn, update.id)? != Progress::default() {
-            let written = Written::read(conn, &*app.stack_key(stack)?, &update)?;
-            let now = app.clock.now_rfc3339();
-            return written.with_deployment(&update, now, |now, _| Ok(State::Running(now.to_text())));
-        }
+    if let Some(update) = store::update::find_running(conn, stack.id)?
+        && store::update::find_progress(conn, update.id)? != Progress::default()
+    {
+        let written = Written::read(conn, &*app.stack_key(stack)?, &update)?;
+        let now = app.clock.now_rfc3339();
+        return written.with_deployment(&update, now, |now, _| Ok(State::Running(now.to_text())));
     }
     Ok(stack.deployment_id.map_or(State::Empty, State::Stored))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::app::App;
 use crate::call::{self, Call};
+use crate::domain::update::UpdateKind;
 use crate::error::Error;
 use crate::http::Response;
 use crate::program::Program;
@@ -25,7 +26,7 @@ struct UpdateInfo {
     result: &'static str,
     end_time: i64,
     version: i64,
-    resource_changes: Option<Box<RawValue>>,
+    resource_changes: Box<RawValue>,
     resource_count: i64,
     #[serde(rename = "updateID")]
     update_id: String,
@@ -53,7 +54,8 @@ fn info(entry: HistoryEntry) -> Result<UpdateInfo, Error> {
         result: entry.status.result().as_str(),
         end_time: entry.ended_at_unix.unwrap_or(0),
         version: entry.version,
-        resource_changes: RawValue::from_string(changes).ok(),
+        resource_changes: RawValue::from_string(changes)
+            .map_err(|cause| Error::internal("read the changes that an update counted", cause))?,
         resource_count: entry.n_resources.unwrap_or(0),
         update_id: entry.uid,
         requested_by: RequestedBy { name: entry.requested_by.clone(), github_login: entry.requested_by },
@@ -75,17 +77,22 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     Response::json(&json!({ "updates": updates }))
 }
 
-/// The latest update. 404 if the stack was never updated.
+/// The latest update, with the configuration that `config refresh` brings back. 404 if the stack was never updated.
 pub fn latest(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
-    let entries = app.store.read(|conn| {
+    let (entries, configured) = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::update::list_history(conn, stack.id, 0, 1)
+        let entries = store::update::list_history(conn, stack.id, 0, 1)?;
+        Ok((entries, store::update::find_last_configured(conn, stack.id)?))
     })?;
     let entry = entries.into_iter().next();
     let entry =
         entry.ok_or_else(|| Error::NotFound(format!("Stack '{stack_ref}' has never been updated")))?;
-    let info = info(entry)?;
+    let mut info = info(entry)?;
+    // An import has no configuration of its own and changes none: that of the update before still holds.
+    if let (true, Some(program)) = (info.kind == UpdateKind::Import.as_str(), configured) {
+        info.config = call::parse::<Program>(&program)?.config;
+    }
     Response::json(&json!({ "info": info, "updateID": info.update_id }))
 }
 

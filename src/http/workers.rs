@@ -71,6 +71,7 @@ fn send(request: Request, response: Response) -> std::io::Result<()> {
     let status = response.status;
     let has_body = !matches!(response.body, Body::Empty);
     let (headers, bytes) = response.into_wire(accepts_gzip);
+    // Our own names and values, all plain ASCII; one that is not would be a mistake that costs this header only.
     let headers =
         headers.into_iter().filter_map(|(name, value)| Header::from_bytes(name, value).ok()).collect();
     let bytes = bytes.as_slice();

@@ -56,6 +56,7 @@ pub fn refuse(status: u16, sentence: &str) -> Response {
 }
 
 fn request_id() -> String {
+    // Without random bytes the answer is worth more than its id.
     crypto::random_uuid().unwrap_or_default()
 }
 

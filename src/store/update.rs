@@ -414,6 +414,17 @@ pub fn read_program(conn: &Connection, update_id: i64) -> Result<String, Error> 
     version::inflate_text(&deflated, crate::limits::BODY_BYTES_CONFIG)
 }
 
+/// The create request of the latest update that had a configuration, which an import has not.
+pub fn find_last_configured(conn: &Connection, stack_id: i64) -> Result<Option<String>, Error> {
+    const SQL: &str = "
+        SELECT program FROM updates
+        WHERE stack_id = ?1 AND version IS NOT NULL AND kind <> 'import'
+        ORDER BY version DESC LIMIT 1";
+    let deflated: Option<Vec<u8>> =
+        conn.prepare_cached(SQL)?.query_row([stack_id], |row| row.get(0)).optional()?;
+    deflated.map(|deflated| version::inflate_text(&deflated, crate::limits::BODY_BYTES_CONFIG)).transpose()
+}
+
 /// An entry of the history: an update that was started and is no preview.
 pub struct HistoryEntry {
     /// What it does.
