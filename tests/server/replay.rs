@@ -173,6 +173,6 @@ fn set_provider(tree: &mut Tree, provider: Option<Tree>) {
 /// The provider that the journal's last entry of kind 6 names.
 fn last_provider(vector: &Vector) -> Option<Tree> {
     let entries = vector.entries.iter().map(|entry| Tree::parse(entry.get()));
-    let providers = entries.filter(|entry| entry.get("kind") == Some(&Tree::Bare("6".into())));
-    providers.last().and_then(|mut entry| entry.take("secretsProvider"))
+    let mut providers = entries.filter(|entry| entry.get("kind") == Some(&Tree::Bare("6".into())));
+    providers.next_back().and_then(|mut entry| entry.take("secretsProvider"))
 }
