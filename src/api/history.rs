@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::http::Response;
 use crate::program::Program;
 use crate::store;
-use crate::store::update::HistoryEntry;
+use crate::store::history::HistoryEntry;
 
 /// Source: apitype/history.go, `UpdateInfo`.
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let n_max = page_size.unwrap_or(app.config.history_page_size).min(app.config.history_page_size);
     let entries = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::update::list_history(conn, stack.id, (page - 1).saturating_mul(n_max), n_max)
+        store::history::list(conn, stack.id, (page - 1).saturating_mul(n_max), n_max)
     })?;
     let updates = entries.into_iter().map(info).collect::<Result<Vec<_>, _>>()?;
     Response::json(&json!({ "updates": updates }))
@@ -82,8 +82,8 @@ pub fn latest(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let (entries, configured) = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        let entries = store::update::list_history(conn, stack.id, 0, 1)?;
-        Ok((entries, store::update::find_last_configured(conn, stack.id)?))
+        let entries = store::history::list(conn, stack.id, 0, 1)?;
+        Ok((entries, store::history::find_last_configured(conn, stack.id)?))
     })?;
     let entry = entries.into_iter().next();
     let entry =
@@ -105,7 +105,7 @@ pub fn by_version(app: &App, call: &mut Call) -> Result<Response, Error> {
         let number = version.parse::<i64>().ok().filter(|number| (1..=stack.version).contains(number));
         let Some(number) = number else { return Ok(None) };
         let offset = (stack.version - number) as usize;
-        Ok(store::update::list_history(conn, stack.id, offset, 1)?.into_iter().next())
+        Ok(store::history::list(conn, stack.id, offset, 1)?.into_iter().next())
     })?;
     let entry =
         entry.ok_or_else(|| Error::NotFound(format!("Stack '{stack_ref}' has no update {version}")))?;
@@ -122,7 +122,7 @@ pub fn previews(app: &App, call: &mut Call) -> Result<Response, Error> {
     let is_ascending = call.query("asc").as_deref() == Some("true");
     let uids = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::update::list_previews(conn, stack.id, is_ascending, (page - 1).saturating_mul(n_max), n_max)
+        store::history::list_previews(conn, stack.id, is_ascending, (page - 1).saturating_mul(n_max), n_max)
     })?;
     let updates: Vec<_> = uids.into_iter().map(|uid| json!({ "updateID": uid })).collect();
     Response::json(&json!({ "updates": updates }))

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 mod chunk;
 pub mod event;
+pub mod history;
 pub mod journal;
 pub mod meta;
 mod readers;

@@ -9,9 +9,9 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::upstream::lock;
 use super::server_config;
 use crate::error::Error;
+use crate::gate::upstream::lock;
 
 pub(super) struct Files {
     certificate: PathBuf,

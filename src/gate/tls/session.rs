@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use rustls::ServerConnection;
 
-use super::super::wire::Wire;
 use super::Tls;
+use crate::gate::wire::Wire;
 
 /// Plain bytes taken at once: four records.
 const WRITE_BYTES: usize = 64 * 1024;

@@ -61,9 +61,6 @@ fn deltas_are_offered_to_clis_that_do_not_journal() {
 #[test]
 fn the_calls_around_the_protocol_are_answered() {
     let server = TestServer::start();
-    for open in ["/", "/healthz", "/readyz"] {
-        server.send(&Request::new("GET", open).authorization("")).expect(&[200]);
-    }
     let version =
         server.send(&Request::new("GET", "/api/cli/version").authorization("")).expect(&[200]).json();
     for name in ["latestVersion", "oldestWithoutWarning"] {

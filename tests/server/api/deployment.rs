@@ -1,4 +1,5 @@
 //! The state of a stack goes out by export and comes in by import.
+//! Routes without a word of their own in the path: exportStack, exportStackVersion.
 
 use crate::support::json::Tree;
 use crate::support::server::TestServer;

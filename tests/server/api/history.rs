@@ -157,3 +157,35 @@ fn a_long_message_is_taken() {
     TestUpdate::new(stack.clone(), id, &started).complete("succeeded").ok();
     assert_eq!(stack.history()[0]["message"], body["metadata"]["message"]);
 }
+
+#[test]
+fn one_entry_can_be_asked_for_by_its_version() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    stack.update_to(&["a"]);
+    stack.import(&stack.deployment(&["a", "b"])).ok();
+    // getUpdateByVersion
+    for (version, kind) in [(1, "update"), (2, "import")] {
+        let info = &stack.get(&format!("/updates/{version}")).expect(&[200]).json()["info"];
+        assert_eq!((&info["version"], &info["kind"]), (&json!(version), &json!(kind)));
+    }
+    for unknown in ["0", "3", "-1", "x", "99999999999999999999"] {
+        stack.get(&format!("/updates/{unknown}")).expect(&[404]);
+    }
+}
+
+#[test]
+fn after_an_import_the_latest_entry_has_the_configuration_that_held_before() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let mut body = create_update_body(false);
+    body["config"] = json!({ "web:size": { "string": "10", "secret": false, "object": false } });
+    let id = stack.post("/update", &body).ok().json()["updateID"].as_str().expect("updateID").to_string();
+    let started = stack.try_start(&id, 0).ok();
+    TestUpdate::new(stack.clone(), id, &started).complete("succeeded").ok();
+    stack.import(&stack.deployment(&["a"])).ok();
+
+    let info = &stack.get("/updates/latest").expect(&[200]).json()["info"];
+    assert_eq!(info["kind"], "import");
+    assert_eq!(info["config"], body["config"]);
+}

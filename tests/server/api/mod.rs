@@ -4,6 +4,7 @@ mod capability;
 mod checkpoint;
 mod deployment;
 mod event;
+mod health;
 mod history;
 mod journal;
 mod secret;

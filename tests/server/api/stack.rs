@@ -1,4 +1,5 @@
 //! Stacks: made, found, listed, tagged, renamed, taken away.
+//! Routes without a word of their own in the path: projectExists, createStack, getStack, deleteStack.
 
 use crate::support::http::Request;
 use crate::support::server::{ORG, TestServer};

@@ -1,4 +1,5 @@
 //! The life of an update: made, started, its lease renewed, ended by its CLI or by `pulumi cancel`.
+//! Routes without a word of their own in the path: createPreview, createRefresh, createDestroy, startUpdate, getUpdateStatus.
 
 use crate::support::http::Request;
 use crate::support::server::TestServer;
