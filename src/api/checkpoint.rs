@@ -117,7 +117,9 @@ fn refuse_gap(update: &Update, sequence: i64) -> Result<(), Error> {
     let last = update.checkpoint_sequence;
     match sequence == last + 1 {
         true => Ok(()),
-        false => Err(Error::Conflict(format!("Checkpoint {sequence} cannot follow checkpoint {last}, the last one taken."))),
+        false => Err(Error::Conflict(format!(
+            "Checkpoint {sequence} cannot follow checkpoint {last}, the last one taken."
+        ))),
     }
 }
 

@@ -95,7 +95,8 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 /// A sentence if there are resources whose URN names another stack.
 fn foreign(deployment: &Deployment, stack_ref: &StackRef) -> Result<Option<String>, Error> {
     let urns = deployment.urns()?;
-    let is_foreign = |urn: &&Cow<str>| Urn::parse(urn).is_some_and(|urn| urn.stack != stack_ref.stack.as_str());
+    let is_foreign =
+        |urn: &&Cow<str>| Urn::parse(urn).is_some_and(|urn| urn.stack != stack_ref.stack.as_str());
     let mut foreign: Vec<_> = urns.iter().filter(is_foreign).collect();
     foreign.sort();
     let first = foreign.first();
