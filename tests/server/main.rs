@@ -3,6 +3,7 @@
 mod api;
 mod crash;
 mod fake;
+mod lease;
 mod limits;
 mod model;
 mod replay;

@@ -48,6 +48,8 @@ pub struct Cli<'a> {
     pub stack: TestStack<'a>,
     /// How long it tries.
     pub patience: Patience,
+    /// Nobody cancels the update of a CLI that is gone; its lease runs out.
+    pub is_lease_left_to_run_out: bool,
 }
 
 /// What became of an update that was carried through.
@@ -143,10 +145,24 @@ impl Cli<'_> {
             Ending::Succeeded => self.retried(&update.complete_request("succeeded")).ok(),
             Ending::Failed => self.retried(&update.complete_request("failed")).ok(),
             Ending::Cancelled => {
-                self.retried(&update.cancel_request()).expect(&[200, 204, 409]);
+                if self.is_lease_left_to_run_out {
+                    self.wait_until_free();
+                } else {
+                    self.retried(&update.cancel_request()).expect(&[200, 204, 409]);
+                }
                 self.retried(&update.renew_request(300)).expect(&[403])
             }
         };
+    }
+
+    fn wait_until_free(&self) {
+        let began = Instant::now();
+        let is_held =
+            || self.retried(&self.stack.request("GET", "")).ok().json()["currentOperation"].is_object();
+        while is_held() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the lease never runs out");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Posts events in batches, some of them at the same time, in any order.

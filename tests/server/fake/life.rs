@@ -40,7 +40,8 @@ struct Past {
 impl<'a> Life<'a> {
     /// A new stack whose calls go through `client`; nothing when the answer to its creation was lost.
     pub fn new(client: &'a Client, project: &str, seed: u64, patience: Patience) -> Option<Life<'a>> {
-        let cli = Cli { stack: TestStack::new(client, project, "dev"), patience };
+        let cli =
+            Cli { stack: TestStack::new(client, project, "dev"), patience, is_lease_left_to_run_out: false };
         let body = json!({ "stackName": "dev", "tags": { "pulumi:project": project } });
         client.send(&Request::new("POST", format!("/api/stacks/{ORG}/{project}")).json(&body)).ok()?.ok();
         let mut rng = Rng::new(seed);
@@ -49,6 +50,12 @@ impl<'a> Life<'a> {
         let state = json!({ "version": 3, "deployment": { "manifest": { "time": "0001-01-01T00:00:00Z", "magic": "", "version": "" } } });
         let secrets_provider = json!({ "type": "b64" });
         Some(Life { cli, rng, program, writer, secrets_provider, state, past: Vec::new(), n_messages: 0 })
+    }
+
+    /// The same, but nobody cancels updates whose CLI is gone.
+    pub fn leaving_leases_to_run_out(mut self) -> Life<'a> {
+        self.cli.is_lease_left_to_run_out = true;
+        self
     }
 
     /// One more thing happens to the stack: an update of some kind, a preview, an import.
