@@ -69,7 +69,7 @@ fn turn_away(shared: &Arc<Shared>, socket: Arc<Socket>, peer: Peer) -> io::Resul
     })
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = std::thread::Builder::new().name("gate".into()).stack_size(CONNECTION_STACK_BYTES);
     builder.spawn(work).map(drop)
 }

@@ -5,6 +5,7 @@
 //! the answer, so a slow client holds this thread and nothing else.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +40,19 @@ pub(super) struct Connection {
     pub(super) out: Vec<u8>,
     pub(super) share: Share,
     pub(super) plan: Plan,
+    /// Set from the end of a request to the beginning of the next.
+    idle_until: Option<Instant>,
+    /// It has waited in the parking, or cannot.
+    is_parked: bool,
+}
+
+/// What came of waiting for a request.
+enum Waited {
+    Request,
+    /// Nothing yet, and it may be parked.
+    Nothing,
+    /// The client has ended the connection, the gate has, or the idle time is over.
+    End,
 }
 
 /// What is known about the request in hand.
@@ -86,19 +100,41 @@ impl Connection {
             body: Vec::new(),
             reply: Reply::new(),
             out: Vec::new(),
+            idle_until: None,
+            is_parked: false,
         }
     }
 
-    /// Serves requests until the client, a deadline or a refusal ends it.
+    /// Serves requests until the client, a deadline or a refusal ends it, or it is idle enough to be parked.
     pub fn serve(mut self) {
-        if !self.secure() {
-            return;
+        if self.secure() {
+            self.serve_on();
         }
-        while self.wait_for_request().is_ok() && self.exchange() {
+    }
+
+    /// Goes on after `secure`, or after a connection was parked.
+    pub fn serve_on(mut self) {
+        loop {
+            match self.wait_for_request() {
+                Waited::Request if self.exchange() => {}
+                Waited::Request | Waited::End => return self.say_end(),
+                Waited::Nothing => match self.park() {
+                    Ok(()) => return,
+                    // The whole of the idle time on this thread, then.
+                    Err(connection) => self = *connection,
+                },
+            }
             self.share.clear();
-            self.give_memory_back();
+            self.give_memory_back(KEPT_BUFFER_BYTES);
         }
-        self.transport.say_end();
+    }
+
+    /// Gives the connection away, with no more memory than it needs to wait.
+    fn park(mut self) -> Result<(), Box<Connection>> {
+        self.give_memory_back(0);
+        self.is_parked = true;
+        let parking = self.shared.parking.clone();
+        parking.park(Box::new(self))
     }
 
     /// Agrees on TLS, where that is spoken. Until it is done the connection may be closed for another one.
@@ -127,20 +163,36 @@ impl Connection {
         }
     }
 
-    /// Waits for the first byte of a request, as long as the idle deadline allows.
-    fn wait_for_request(&mut self) -> Result<(), End> {
+    /// Waits for the first byte of a request, as long as the idle deadline allows or until it may be parked.
+    fn wait_for_request(&mut self) -> Waited {
         self.plan = Plan::unknown(self.seat.group);
         if !self.input.is_empty() {
-            return Ok(());
+            return Waited::Request;
         }
-        self.shared.table.mark_idle(&self.seat);
+        let now = Instant::now();
+        if self.idle_until.is_none() {
+            self.idle_until = Some(now + self.shared.settings.idle_deadline);
+            self.shared.table.mark_idle(&self.seat);
+        }
         if self.shared.is_stopping.load(Ordering::SeqCst) {
-            return Err(End::Close);
+            return Waited::End;
         }
-        let until = Instant::now() + self.shared.settings.idle_deadline;
-        let n_read = self.read(until).map_err(|_| End::Close)?;
-        let is_ours = self.seat.mark_busy();
-        if n_read == 0 || !is_ours { Err(End::Close) } else { Ok(()) }
+        let until = if self.is_parked {
+            self.idle_until()
+        } else {
+            self.idle_until().min(now + self.shared.settings.park_after)
+        };
+        match self.read(until) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && until < self.idle_until() => {
+                Waited::Nothing
+            }
+            Ok(n_read) if self.seat.mark_busy() && n_read > 0 => {
+                self.idle_until = None;
+                self.is_parked = false;
+                Waited::Request
+            }
+            _ => Waited::End,
+        }
     }
 
     /// One request and its answer. `true` if another may follow.
@@ -356,13 +408,35 @@ impl Connection {
         input.fill(n_bytes_max, |bytes| transport.read(bytes, until))
     }
 
-    fn give_memory_back(&mut self) {
-        self.input.shrink(KEPT_BUFFER_BYTES);
+    fn give_memory_back(&mut self, kept_bytes_max: usize) {
+        self.input.shrink(kept_bytes_max);
+        self.reply.shrink(kept_bytes_max);
         for bytes in [&mut self.request, &mut self.body, &mut self.out] {
-            if bytes.capacity() > KEPT_BUFFER_BYTES {
+            if bytes.capacity() > kept_bytes_max {
                 *bytes = Vec::new();
             }
         }
+        if kept_bytes_max == 0 {
+            self.parsed = Parsed::default();
+        }
+    }
+
+    /// When nothing having been asked is too long.
+    pub fn idle_until(&self) -> Instant {
+        self.idle_until.unwrap_or_else(Instant::now)
+    }
+
+    pub fn key(&self) -> u64 {
+        self.seat.id
+    }
+
+    pub fn raw_fd(&self) -> RawFd {
+        self.seat.socket.raw_fd()
+    }
+
+    /// Tells the client that the end is meant.
+    pub fn say_end(mut self) {
+        self.transport.say_end();
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::limits::CONNECTION_BYTES_MAX;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::settings::Settings;
@@ -114,8 +115,7 @@ impl Parsed {
         self.check_host(text)?;
         self.parse_framing(text)?;
         self.parse_expect(text)?;
-        self.parse_connection(text);
-        Ok(())
+        self.parse_connection(text)
     }
 
     fn parse_request_line(&mut self, line: &str, settings: &Settings) -> Result<(), Refusal> {
@@ -207,11 +207,19 @@ impl Parsed {
         }
     }
 
-    fn parse_connection(&mut self, text: &str) {
+    fn parse_connection(&mut self, text: &str) -> Result<(), Refusal> {
         let is_it = |field: &&Field| text[field.name.clone()].eq_ignore_ascii_case("Connection");
         self.connection.extend(self.fields.iter().filter(is_it).map(|field| field.value.clone()));
         let says = |option| self.connection.iter().any(|value| has_token(&text[value.clone()], option));
         self.is_keep_alive = !says("close") && (self.is_http_1_1 || says("keep-alive"));
+        let n_bytes: usize = self.connection.iter().map(|value| value.len()).sum();
+        if n_bytes > CONNECTION_BYTES_MAX {
+            return Err(Refusal::new(
+                431,
+                format!("The Connection field is longer than {CONNECTION_BYTES_MAX} bytes"),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,8 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEAD_FIELDS_MAX: usize = 100;
 /// Path and query. Leaves room for the fields under `HEAD_BYTES_MAX`.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Values of `Connection` together. Each word in them is compared with each field's name.
+pub const CONNECTION_BYTES_MAX: usize = 1024;
 /// One chunk-size line with its extensions, which nobody uses.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Trailer fields after a chunked body; they are checked and thrown away.
@@ -67,6 +69,8 @@ pub const TRANSFER_BYTES_PER_SEC_MIN: u64 = 1024;
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 /// Between two requests. Longer than the 90 s of Go's client, so that the client closes first and no POST meets a closing server.
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(120);
+/// After so long without a request a connection gives its thread back. A burst of requests never gets there.
+pub const PARK_AFTER: Duration = Duration::from_secs(1);
 /// How long a client that is still sending is listened to after an early error, so that it can read the answer.
 pub const LINGER_DEADLINE: Duration = Duration::from_secs(2);
 /// How much of that is read at most.

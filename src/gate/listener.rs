@@ -149,6 +149,13 @@ impl Socket {
         }
     }
 
+    pub fn raw_fd(&self) -> RawFd {
+        match self {
+            Socket::Tcp(stream) => stream.as_raw_fd(),
+            Socket::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Ends the connection in the given direction. One that has ended already is no error.
     pub fn shutdown(&self, how: Shutdown) {
         // The only failure is "not connected", which is what was wanted.

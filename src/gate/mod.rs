@@ -1,7 +1,8 @@
 //! The side of the server that faces the network.
 //!
 //! ```text
-//! accept thread ─> a thread for each connection: strict parse, limits, deadlines, whole bodies
+//! accept thread ─> a thread for each busy connection: strict parse, limits, deadlines, whole bodies
+//!                     │       (idle ones: one thread that watches them all)
 //!                     │ one canonical request at a time, over a few warm Unix connections
 //!                  the HTTP engine and its workers
 //! ```
@@ -18,6 +19,11 @@ mod connection;
 mod head;
 pub mod limits;
 mod listener;
+#[cfg(target_os = "linux")]
+mod park;
+#[cfg(not(target_os = "linux"))]
+#[path = "park_absent.rs"]
+mod park;
 mod proxies;
 mod rate;
 mod refusal;
@@ -45,6 +51,7 @@ use std::time::{Duration, Instant};
 use self::budget::Budget;
 pub use self::head::Head;
 pub use self::listener::{Listener, LocalAddress, Peer};
+use self::park::Parking;
 pub use self::proxies::TrustedProxies;
 use self::rate::Rate;
 use self::refusal::Refusal;
@@ -92,6 +99,7 @@ pub struct Gate {
     local_address: LocalAddress,
     wake: UnixStream,
     accept_thread: JoinHandle<()>,
+    park_thread: JoinHandle<()>,
 }
 
 /// What all threads of a gate use.
@@ -102,6 +110,7 @@ struct Shared {
     budget: Arc<Budget>,
     table: Table,
     rate: Option<Rate>,
+    parking: Arc<Parking>,
     pool: Arc<Pool>,
     health_pool: Arc<Pool>,
     n_turned_away: AtomicUsize,
@@ -135,7 +144,8 @@ impl Gate {
             .name("gate-accept".into())
             .spawn(move || accept::run(&for_thread, &listener, &woken))
             .map_err(failed)?;
-        Ok(Gate { shared, local_address, wake, accept_thread })
+        let park_thread = Parking::start(&shared.parking).map_err(failed)?;
+        Ok(Gate { shared, local_address, wake, accept_thread, park_thread })
     }
 
     /// Where clients reach this gate.
@@ -169,6 +179,9 @@ impl Gate {
         self.shared.drain(Instant::now() + Duration::from_secs(2), true);
         self.shared.pool.close();
         self.shared.health_pool.close();
+        self.shared.parking.stop();
+        // As above.
+        let _ = self.park_thread.join();
     }
 }
 
@@ -185,7 +198,9 @@ impl Shared {
         let (n_wait, n_same, patience) =
             (settings.waiting_max, settings.waiting_per_address_max, settings.waiting_deadline);
         let n_health = limits::WAITING_HEALTH_MAX;
+        let parking = Parking::new().map_err(|error| Error::internal("watch idle connections", error))?;
         Ok(Shared {
+            parking: Arc::new(parking),
             admit,
             refuse,
             budget: Budget::new(settings.bodies_bytes_max),

@@ -160,6 +160,14 @@ impl Reply {
         Ok(is_at_end)
     }
 
+    /// Gives large memory back between two answers.
+    pub fn shrink(&mut self, kept_bytes_max: usize) {
+        self.input.shrink(kept_bytes_max);
+        if self.fields.capacity() > kept_bytes_max {
+            self.fields = String::new();
+        }
+    }
+
     /// Forgets an answer that broke off.
     pub fn reset(&mut self) {
         self.input = Buffer::new();

@@ -38,6 +38,8 @@ pub struct Settings {
     pub answer_deadline: Duration,
     /// Between two requests, and before the first.
     pub idle_deadline: Duration,
+    /// Without a request for so long, a connection gives its thread back (on Linux).
+    pub park_after: Duration,
     /// Paths that are answered over a connection of their own when all others are busy. The first one is also
     /// the probe that proves a new upstream connection.
     pub health_paths: Vec<String>,
@@ -67,6 +69,7 @@ impl Default for Settings {
             transfer_bytes_per_sec_min: TRANSFER_BYTES_PER_SEC_MIN,
             answer_deadline: ANSWER_DEADLINE,
             idle_deadline: IDLE_DEADLINE,
+            park_after: PARK_AFTER,
             health_paths: vec!["/healthz".into(), "/readyz".into()],
             requests_per_sec_per_address_max: None,
             trusted_proxies: TrustedProxies::default(),

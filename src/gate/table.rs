@@ -29,7 +29,7 @@ struct Seats {
 
 /// One connection's place in the table.
 pub(super) struct Seat {
-    id: u64,
+    pub id: u64,
     pub group: Peer,
     pub socket: Arc<Socket>,
     /// `BUSY`, `EVICTED`, or the nanosecond since when nothing has been asked, plus one.

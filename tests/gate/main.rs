@@ -3,6 +3,7 @@
 mod attacks;
 mod limits;
 mod mutations;
+mod parking;
 mod protocol;
 mod proxies;
 mod sockets;

@@ -165,6 +165,11 @@ fn heads_over_their_limits() {
     check_closed(&gate, format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", &long[..8192]), 414);
     check_closed(&gate, format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}\r\n\r\n"), 431);
     check_closed(&gate, format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(100)), 431);
+    check_closed(
+        &gate,
+        format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {}\r\n\r\n", "a,".repeat(600)),
+        431,
+    );
     let mut client = gate.connect();
     client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(99)));
     client.reply().expect(200);

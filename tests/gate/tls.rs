@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use pulumi_backend::clock::Clock;
 use pulumi_backend::gate::{Settings, Tls};
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, trusting, trusting_with};
 use crate::support::engine::{pattern, sum};
 use crate::support::folder::Folder;
 use crate::support::{PATIENCE, TestGate};
@@ -44,25 +44,6 @@ fn start(tls: Arc<Tls>) -> TestGate {
 fn local_ca(folder: &Path, names: &[&str], clock: &Clock) -> Result<Tls, pulumi_backend::error::Error> {
     let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
     Tls::from_local_ca(folder, &names, clock.clone())
-}
-
-/// A client's configuration that trusts the CA in `folder` and nothing else.
-fn trusting(folder: &Path) -> Arc<ClientConfig> {
-    trusting_with(folder, rustls::ALL_VERSIONS, &[b"h2", b"http/1.1"])
-}
-
-fn trusting_with(
-    folder: &Path,
-    versions: &[&'static SupportedProtocolVersion],
-    protocols: &[&[u8]],
-) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(folder.join("local-ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Arc::new(config)
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::PATIENCE;
@@ -35,7 +37,7 @@ impl Client {
     #[cfg(feature = "tls")]
     pub fn connect_tls(
         address: SocketAddr,
-        config: std::sync::Arc<rustls::ClientConfig>,
+        config: Arc<rustls::ClientConfig>,
         name: &str,
     ) -> std::io::Result<Client> {
         let name = rustls::pki_types::ServerName::try_from(name.to_string()).unwrap();
@@ -208,6 +210,30 @@ impl Client {
         let has_more = self.read_more();
         assert!(!has_more && self.unread.is_empty(), "more: {:?}", String::from_utf8_lossy(&self.unread));
     }
+}
+
+/// A client's configuration that trusts the CA in `folder` and nothing else.
+#[cfg(feature = "tls")]
+pub fn trusting(folder: &std::path::Path) -> Arc<rustls::ClientConfig> {
+    trusting_with(folder, rustls::ALL_VERSIONS, &[b"h2", b"http/1.1"])
+}
+
+#[cfg(feature = "tls")]
+pub fn trusting_with(
+    folder: &std::path::Path,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    protocols: &[&[u8]],
+) -> Arc<rustls::ClientConfig> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("local-ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
