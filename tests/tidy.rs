@@ -67,10 +67,8 @@ const PLACES: &[(&str, &[&str], &str)] = &[
 const FILE_LINES_MAX: usize = 500;
 
 /// Files that may have more: path, lines, why.
-const LONG_FILES: &[(&str, usize, &str)] = &[
-    ("src/domain/json.rs", 530, "one scanner; its parts have no use apart"),
-
-];
+const LONG_FILES: &[(&str, usize, &str)] =
+    &[("src/domain/json.rs", 530, "one scanner; its parts have no use apart")];
 
 /// `//!` lines that a file may open with, empty ones not counted: one to about five.
 const HEADER_LINES_MAX: usize = 6;

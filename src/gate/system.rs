@@ -47,7 +47,7 @@ pub(super) struct Event {
 pub(super) struct Poller(OwnedFd);
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code)] // std has no epoll; each call says why it is sound.
 impl Poller {
     pub fn new() -> io::Result<Poller> {
         // SAFETY: no pointers.
