@@ -45,7 +45,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let n_updates = n_updates.into_inner();
     eprintln!("{n_updates} versions by {N_CLIS} CLIs, each right after {n_kills} kills");
     assert!(
-        n_updates > n_kills as usize / 2,
+        n_updates > n_kills as usize / 10,
         "{n_updates} versions over {n_kills} kills: hardly anything was at work"
     );
 }
