@@ -8,7 +8,7 @@ use crate::fake::life::Life;
 use crate::support::http::Client;
 use crate::support::seed::{Rng, number_from_env, seeds};
 use crate::support::server::TestServer;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How many kills there are when nobody asks for another number.
@@ -25,10 +25,14 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     eprintln!("SEED={seed} KILLS={n_kills}");
     let server = TestServer::start();
     let is_over = AtomicBool::new(false);
+    let n_updates = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for cli in 0..N_CLIS {
             let (server, is_over) = (&server, &is_over);
-            scope.spawn(move || live_until(is_over, server, seed * 1000 + cli));
+            let n_updates = &n_updates;
+            scope.spawn(move || {
+                n_updates.fetch_add(live_until(is_over, server, seed * 1000 + cli), Ordering::Relaxed)
+            });
         }
         let _over = SetOnDrop(&is_over);
         let mut rng = Rng::new(seed);
@@ -38,10 +42,17 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             server.crash_and_restart();
         }
     });
+    let n_updates = n_updates.into_inner();
+    eprintln!("{n_updates} versions by {N_CLIS} CLIs, each right after {n_kills} kills");
+    assert!(
+        n_updates > n_kills as usize / 10,
+        "{n_updates} versions over {n_kills} kills: hardly anything was at work"
+    );
 }
 
-/// Lives one stack after the other until the killing is over; then all of them must be right.
-fn live_until(is_over: &AtomicBool, server: &TestServer, seed: u64) {
+/// Lives one stack after the other until the killing is over; then all of them must be right. Gives how many versions
+/// they have.
+fn live_until(is_over: &AtomicBool, server: &TestServer, seed: u64) -> usize {
     let client = Client::new(server.client.address());
     let mut lives: Vec<Life> = Vec::new();
     let mut n_stacks = 0;
@@ -63,6 +74,7 @@ fn live_until(is_over: &AtomicBool, server: &TestServer, seed: u64) {
         life.check(true);
         life.check_is_free();
     }
+    lives.iter().map(Life::n_versions).sum()
 }
 
 /// Ends the others' work also when this thread fails.

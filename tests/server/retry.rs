@@ -8,7 +8,7 @@ use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
 use crate::support::update::{TestUpdate, create_entries, secrets_entry};
 use serde_json::{Value, json};
-use std::sync::Barrier;
+use std::time::Duration;
 
 /// One call that may be sent twice.
 struct Call {
@@ -185,26 +185,58 @@ fn an_identical_delivery_after_the_end_changes_nothing() {
 #[test]
 fn two_deliveries_at_the_same_time_are_one() {
     for call in CALLS {
+        let server = TestServer::start();
         let once = {
-            let server = TestServer::start();
             let update = begin(&server, call);
             update.stack.send(&(call.prepare)(&update)).ok();
-            picture(&update)
+            let once = picture(&update);
+            take_away(&update);
+            once
         };
-        let server = TestServer::start();
-        let update = begin(&server, call);
-        let request = (call.prepare)(&update);
-        let together = Barrier::new(2);
-        let deliver = || {
-            together.wait();
-            update.stack.send(&request)
-        };
-        let (first, second) = std::thread::scope(|scope| {
-            let other = scope.spawn(deliver);
-            (deliver(), other.join().expect("the other delivery"))
+        for head_start_micros in [0, 0, 100, 250, 500, 900, 1500, 2500] {
+            let update = begin(&server, call);
+            let request = (call.prepare)(&update);
+            let (first, second) = std::thread::scope(|scope| {
+                let first = scope.spawn(|| update.stack.send(&request));
+                std::thread::sleep(Duration::from_micros(head_start_micros));
+                let second = update.stack.send(&request);
+                (first.join().expect("an answer"), second)
+            });
+            check_same_answer(&update, &first.ok(), &second, call.name);
+            assert_eq!(picture(&update), once, "{}", call.name);
+            take_away(&update);
+        }
+    }
+}
+
+/// Makes room for another stack of the same name.
+fn take_away(update: &TestUpdate) {
+    update.cancel().expect(&[200, 204, 409]);
+    update.stack.delete(true).ok();
+}
+
+#[test]
+fn deltas_delivered_twice_at_the_same_time_are_taken_once() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.verbatim(1, TEXT_1).ok();
+    let mut text = TEXT_1.to_string();
+    for sequence_number in 2..102 {
+        let at = text.len() - 2;
+        let addition = format!(",\"later{sequence_number}\":1");
+        text.insert_str(at, &addition);
+        let place = json!({ "line": 1, "column": 1, "offset": at });
+        let edits = json!([{ "Span": { "uri": "", "start": place, "end": place }, "NewText": addition }]);
+        let request = update.delta_request(sequence_number, &sha256_hex(text.as_bytes()), &edits);
+        // The second comes at any moment of the first one's way.
+        let head_start = Duration::from_micros(sequence_number * 37 % 1500);
+        std::thread::scope(|scope| {
+            scope.spawn(|| stack.send(&request).ok());
+            std::thread::sleep(head_start);
+            stack.send(&request).ok();
         });
-        check_same_answer(&update, &first.ok(), &second, call.name);
-        assert_eq!(picture(&update), once, "{}", call.name);
+        assert_eq!(stack.export_tree(), Tree::parse(&text));
     }
 }
 

@@ -1,7 +1,8 @@
 //! An engine that runs made-up programs: several steps at once, some of which fail, until it ends or is stopped.
 //! It changes the `State` as Pulumi's engine changes its snapshot, and writes a journal entry for each change.
 
-use super::program::{Program, Want, Writer};
+use super::plan::{Step, Work, op_of};
+use super::program::{Program, Writer};
 use super::script::{Ending, Recorder, Script, pointer};
 use super::state::State;
 use crate::support::seed::Rng;
@@ -32,54 +33,6 @@ pub struct Stop {
     pub ending: Ending,
 }
 
-/// What a step does.
-#[derive(Clone)]
-enum Work {
-    Create {
-        state: Value,
-    },
-    Same {
-        key: usize,
-        state: Value,
-    },
-    Update {
-        key: usize,
-        state: Value,
-    },
-    /// Makes the new one; the old one, `key`, is marked and deleted later.
-    CreateReplacement {
-        key: usize,
-        state: Value,
-    },
-    /// Makes anew what was deleted first.
-    CreateReplaced {
-        key: usize,
-        state: Value,
-    },
-    DeleteFirst {
-        key: usize,
-    },
-    RemovePendingReplace {
-        key: usize,
-    },
-    Delete {
-        key: usize,
-    },
-    /// What a refresh found: nothing when the resource is gone. `is_step` when it is a step of its own in the journal.
-    Refresh {
-        key: usize,
-        found: Option<Value>,
-        is_step: bool,
-    },
-}
-
-/// A piece of work, the steps (by index) that must have ended before it, and how it will end.
-struct Step {
-    work: Work,
-    after: Vec<usize>,
-    is_failing: bool,
-}
-
 /// Runs `program` on `state` and tells what the CLI sends about it.
 pub fn run(
     operation: Operation,
@@ -104,16 +57,21 @@ pub fn run(
     engine.finish()
 }
 
-struct Engine<'a> {
-    program: &'a Program,
-    writer: &'a Writer,
-    state: State,
+/// An engine at work on one operation.
+pub struct Engine<'a> {
+    /// What is wanted.
+    pub program: &'a Program,
+    /// Writes resources.
+    pub writer: &'a Writer,
+    /// What there is.
+    pub state: State,
     recorder: Recorder,
-    rng: &'a mut Rng,
+    /// Decides what happens.
+    pub rng: &'a mut Rng,
     parallel: usize,
     stop: Stop,
     /// How many of a hundred steps fail.
-    failures: usize,
+    pub failures: usize,
     has_failed: bool,
 }
 
@@ -160,148 +118,6 @@ impl Engine<'_> {
     fn is_over(&self) -> bool {
         self.has_failed || self.is_stopped()
     }
-
-    // ---- Plans ----
-
-    /// Looks at everything that exists, in any order.
-    fn plan_refresh(&mut self) -> Vec<Step> {
-        let slots = self.state.slots().to_vec();
-        let is_there =
-            |state: &Value| state.get("delete").is_none() && state.get("pendingReplacement").is_none();
-        let mut steps = Vec::new();
-        for slot in slots.into_iter().filter(|slot| is_there(&slot.state)) {
-            let found = self.look_at(&slot.state);
-            steps.push(Step {
-                work: Work::Refresh { key: slot.key, found, is_step: false },
-                after: Vec::new(),
-                is_failing: false,
-            });
-        }
-        steps
-    }
-
-    /// What the world holds of a resource: itself, something changed, or nothing any more.
-    fn look_at(&mut self, state: &Value) -> Option<Value> {
-        let is_thing = state["custom"] == true && state["id"] != "provider-1";
-        if is_thing && self.rng.chance(15) {
-            return None;
-        }
-        let mut found = state.clone();
-        if is_thing && self.rng.chance(30) {
-            found["outputs"]["drift"] = json!(self.rng.below(1000));
-        }
-        Some(found)
-    }
-
-    /// Goes through the program: what is there already, what is not yet, what must change.
-    fn plan_program(&mut self, is_refreshing: bool) -> Vec<Step> {
-        let mut wanted: Vec<(Value, Option<&Want>)> =
-            vec![(self.writer.root(), None), (self.writer.provider(), None)];
-        let program = self.program;
-        for want in &program.wants {
-            wanted.push((self.writer.resource(program, want, ""), Some(want)));
-        }
-        let mut steps: Vec<Step> = Vec::new();
-        let mut last_step_of: Vec<(Value, usize)> = Vec::new();
-        for (state, want) in wanted {
-            let mut after: Vec<usize> = last_step_of
-                .iter()
-                .filter(|(urn, _)| refers_to(&state, urn))
-                .map(|(_, step)| *step)
-                .collect();
-            let urn = state["urn"].clone();
-            for work in self.plan_resource(state, want, is_refreshing) {
-                let is_failing = match work {
-                    Work::Same { .. } | Work::Refresh { .. } => false,
-                    // What was deleted and cannot be made anew is the hardest to get right.
-                    Work::CreateReplaced { .. } => self.rng.chance(3 * self.failures),
-                    _ => self.rng.chance(self.failures),
-                };
-                steps.push(Step { work, after, is_failing });
-                after = vec![steps.len() - 1];
-            }
-            last_step_of.push((urn, steps.len() - 1));
-        }
-        steps
-    }
-
-    /// The steps of one wanted resource, one after the other.
-    fn plan_resource(&mut self, mut state: Value, want: Option<&Want>, is_refreshing: bool) -> Vec<Work> {
-        let has_id = state["custom"] == true && want.is_some();
-        if has_id {
-            state["id"] = json!(format!("id-{:x}", self.rng.next()));
-        }
-        let Some(old) = self
-            .state
-            .slots()
-            .iter()
-            .find(|slot| slot.state["urn"] == state["urn"] && slot.state.get("delete").is_none())
-        else {
-            return vec![Work::Create { state }];
-        };
-        let (key, old) = (old.key, old.state.clone());
-        if old.get("pendingReplacement").is_some() {
-            return vec![Work::CreateReplaced { key, state }];
-        }
-        let mut works = Vec::new();
-        if is_refreshing && has_id {
-            let found = self.look_at(&old);
-            let is_gone = found.is_none();
-            works.push(Work::Refresh { key, found, is_step: true });
-            if is_gone {
-                works.push(Work::Create { state });
-                return works;
-            }
-        }
-        if has_id && old["inputs"]["shape"] != state["inputs"]["shape"] {
-            if want.is_some_and(|it| it.is_deleted_first) {
-                works.extend([Work::DeleteFirst { key }, Work::CreateReplaced { key, state }]);
-            } else {
-                works.push(Work::CreateReplacement { key, state });
-            }
-            return works;
-        }
-        if has_id {
-            state["id"] = old["id"].clone();
-        }
-        works.push(if has_id && old["inputs"] != state["inputs"] {
-            Work::Update { key, state }
-        } else {
-            Work::Same { key, state }
-        });
-        works
-    }
-
-    /// Deletes what the program does not want (or all of it), dependents before what they depend on.
-    fn plan_deletes(&mut self, is_all: bool) -> Vec<Step> {
-        let wanted: HashSet<String> = if is_all { HashSet::new() } else { self.wanted_urns() };
-        let is_doomed = |state: &Value| {
-            state.get("delete").is_some() || !wanted.contains(state["urn"].as_str().expect("a urn"))
-        };
-        let doomed: Vec<_> =
-            self.state.slots().iter().filter(|slot| is_doomed(&slot.state)).cloned().collect();
-        let mut steps: Vec<Step> = Vec::new();
-        for (i, slot) in doomed.iter().rev().enumerate() {
-            let dependents = doomed.iter().rev().take(i).enumerate();
-            let after = dependents
-                .filter(|(_, it)| refers_to(&it.state, &slot.state["urn"]))
-                .map(|(step, _)| step)
-                .collect();
-            let key = slot.key;
-            let is_unmade = slot.state.get("pendingReplacement").is_some();
-            let work = if is_unmade { Work::RemovePendingReplace { key } } else { Work::Delete { key } };
-            steps.push(Step { work, after, is_failing: !is_unmade && self.rng.chance(self.failures / 2) });
-        }
-        steps
-    }
-
-    fn wanted_urns(&self) -> HashSet<String> {
-        let names = self.program.wants.iter().map(|want| self.writer.want_urn(self.program, &want.name));
-        let fixed = [self.writer.root(), self.writer.provider()];
-        names.chain(fixed.iter().map(|it| it["urn"].as_str().expect("a urn").to_string())).collect()
-    }
-
-    // ---- Running ----
 
     /// Runs steps, up to `parallel` at once, until none is left or the run is over.
     fn run_steps(&mut self, steps: Vec<Step>) {
@@ -482,28 +298,4 @@ impl Engine<'_> {
         };
         json!({ "metadata": { "op": op_of(work), "urn": urn, "type": "test:index:Thing", "old": null, "new": null, "detailedDiff": null, "provider": "" } })
     }
-}
-
-/// The name of a step as events have it.
-fn op_of(work: &Work) -> &'static str {
-    match work {
-        Work::Create { .. } => "create",
-        Work::Same { .. } => "same",
-        Work::Update { .. } => "update",
-        Work::CreateReplacement { .. } | Work::CreateReplaced { .. } => "create-replacement",
-        Work::DeleteFirst { .. } => "delete-replaced",
-        Work::RemovePendingReplace { .. } => "remove-pending-replace",
-        Work::Delete { .. } => "delete",
-        Work::Refresh { .. } => "refresh",
-    }
-}
-
-/// Whether a resource needs the one of this URN: as its parent, its provider or a dependency.
-fn refers_to(state: &Value, urn: &Value) -> bool {
-    let is_provider = state["provider"].as_str().is_some_and(|it| {
-        it.strip_prefix(urn.as_str().expect("a urn")).is_some_and(|rest| rest.starts_with("::"))
-    });
-    is_provider
-        || state["parent"] == *urn
-        || state["dependencies"].as_array().is_some_and(|it| it.contains(urn))
 }

@@ -187,6 +187,11 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// How many versions of the stack are known.
+    pub fn n_versions(&self) -> usize {
+        self.past.len()
+    }
+
     /// Nothing holds the stack: the next update starts and ends.
     #[track_caller]
     pub fn check_is_free(&self) {

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod engine;
 pub mod life;
+pub mod plan;
 pub mod program;
 pub mod proxy;
 pub mod script;
