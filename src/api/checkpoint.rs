@@ -106,9 +106,17 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
         return repeat(app, update, sequence, &hash);
     }
     refuse_gap(update, sequence)?;
-    let base = app.store.read(|conn| last_text(app, conn, update))?;
+    // The number and the text that it belongs to, in one view: another delivery of this call may be ahead of us.
+    let (update, base) = app.store.read(|conn| {
+        let update = store::update::read(conn, update.id)?;
+        let base = last_text(app, conn, &update)?;
+        Ok((update, base))
+    })?;
+    if sequence <= update.checkpoint_sequence {
+        return repeat(app, &update, sequence, &hash);
+    }
     let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
-    Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
+    Checkpoint::new(&update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
     Ok(Response::no_content())
 }
 
