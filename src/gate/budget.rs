@@ -14,13 +14,15 @@ impl Budget {
         Arc::new(Budget { used: AtomicUsize::new(0), bytes_max })
     }
 
-    /// Whether nothing more will be given out.
-    pub fn is_spent(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.bytes_max
+    /// Whether answers that could not be refused have taken a quarter more than there is: then no request may make
+    /// another one.
+    pub fn is_overdrawn(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.bytes_max + self.bytes_max / 4
     }
 
-    fn take(&self, n: usize) -> bool {
-        let fits = |used: usize| used.checked_add(n).filter(|sum| *sum <= self.bytes_max);
+    /// Takes `n` bytes if no more than `bytes_max` are in use then.
+    fn take(&self, n: usize, bytes_max: usize) -> bool {
+        let fits = |used: usize| used.checked_add(n).filter(|sum| *sum <= bytes_max);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 }
@@ -39,7 +41,17 @@ impl Share {
     /// Takes `n` more bytes, or leaves all as it was and says no.
     #[must_use]
     pub fn grow(&mut self, n: usize) -> bool {
-        let is_taken = self.budget.take(n);
+        self.grow_within(n, self.budget.bytes_max)
+    }
+
+    /// As `grow`, but leaves half of the whole to others: for what a slow reader leaves lying.
+    #[must_use]
+    pub fn grow_within_half(&mut self, n: usize) -> bool {
+        self.grow_within(n, self.budget.bytes_max / 2)
+    }
+
+    fn grow_within(&mut self, n: usize, bytes_max: usize) -> bool {
+        let is_taken = self.budget.take(n, bytes_max);
         if is_taken {
             self.n_bytes += n;
         }

@@ -22,7 +22,7 @@ use super::rate::Rate;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::table::{Seat, group};
-use super::transport::{Pace, Transport};
+use super::transport::{Pace, Progress, Transport};
 use super::{Admission, Answer, Shared};
 
 pub(super) struct Connection {
@@ -212,7 +212,7 @@ impl Connection {
             Admission::Refuse(answer) => return Err(End::Answer(answer)),
             Admission::Accept { body_bytes_max } => self.plan.body_bytes_max = body_bytes_max,
         }
-        if self.shared.budget.is_spent() && !self.plan.is_health {
+        if self.shared.budget.is_overdrawn() && !self.plan.is_health {
             return Err(no_memory().into());
         }
         self.read_body()?;
@@ -306,17 +306,16 @@ impl Connection {
         let n_ready = self.input.unread().len().min(length);
         self.body.extend_from_slice(&self.input.unread()[..n_ready]);
         self.input.consume(n_ready);
-        let start = Instant::now();
+        let mut progress = Progress::new(self.pace());
         while self.body.len() < length {
-            self.read_into_body(length, start)?;
+            progress.has_moved(self.read_into_body(length, progress.until())?);
         }
         Ok(())
     }
 
     /// Reads once, straight to where the bytes belong.
-    fn read_into_body(&mut self, length: usize, start: Instant) -> Result<(), End> {
+    fn read_into_body(&mut self, length: usize, until: Instant) -> Result<usize, End> {
         let at = self.body.len();
-        let until = self.pace().until(start, at);
         self.body.resize(length.min(at + RESPONSE_PIECE_BYTES), 0);
         let read = self.transport.read(&mut self.body[at..], until);
         self.body.truncate(at + *read.as_ref().unwrap_or(&0));
@@ -327,7 +326,7 @@ impl Connection {
         self.say_continue()?;
         let mut chunked = Chunked::new();
         let mut n_taken = 0;
-        let start = Instant::now();
+        let mut progress = Progress::new(self.pace());
         loop {
             let unread = self.input.unread();
             if self.body.len() + unread.len() > n_taken {
@@ -341,8 +340,8 @@ impl Connection {
             if chunked.is_at_end() {
                 return Ok(());
             }
-            let until = self.pace().until(start, self.body.len());
-            check_body_read(self.read_window(KEPT_BUFFER_BYTES, until))?;
+            let read = self.read_window(KEPT_BUFFER_BYTES, progress.until());
+            progress.has_moved(check_body_read(read)?);
         }
     }
 
@@ -467,10 +466,10 @@ fn no_memory() -> Refusal {
     Refusal::busy("The memory for request bodies is in use")
 }
 
-fn check_body_read(read: io::Result<usize>) -> Result<(), End> {
+fn check_body_read(read: io::Result<usize>) -> Result<usize, End> {
     match read {
         Ok(0) => Err(Refusal::malformed("the body ends before its end").into()),
-        Ok(_) => Ok(()),
+        Ok(n_read) => Ok(n_read),
         Err(error) => Err(timed_out(&error, "The request's body did not arrive in time")),
     }
 }

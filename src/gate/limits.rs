@@ -31,7 +31,8 @@ pub const ONE_WRITE_BYTES: usize = 16 * 1024;
 /// Memory a connection may keep for its next request; a larger buffer is given back.
 pub const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Request and response bodies held in memory, in all. At its end new bodies are refused with 503.
+/// Request and response bodies held in memory, in all. At its end new bodies are refused with 503;
+/// what slow readers leave lying may take half of it.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A response up to this size is read whole, so that its worker is free before the client has read any.
 pub const RESPONSE_WHOLE_BYTES_MAX: usize = 1024 * 1024;
@@ -61,10 +62,10 @@ pub const RATE_BURST_SECS: f64 = 4.0;
 
 /// A head, from its first byte. The TLS handshake has as much.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-/// What a body or an answer gets before its pace counts.
+/// What a body or an answer may stand still, and what it gets before its pace on the whole counts.
 pub const TRANSFER_GRACE: Duration = Duration::from_secs(30);
-/// Slower than this on the whole is not a slow uplink but a held connection. 8 kbit/s.
-pub const TRANSFER_BYTES_PER_SEC_MIN: u64 = 1024;
+/// Slower than this on the whole is not a slow uplink but a held connection. 32 kbit/s.
+pub const TRANSFER_BYTES_PER_SEC_MIN: u64 = 4 * 1024;
 /// The server's work on one request, from the last byte sent to it to the first byte of its answer.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 /// Between two requests. Longer than the 90 s of Go's client, so that the client closes first and no POST meets a closing server.

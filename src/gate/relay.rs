@@ -2,7 +2,7 @@
 //!
 //! An answer up to 1 MiB is read whole before the client gets a byte. A larger one goes through in pieces, as long
 //! as the client takes them at memory speed; from the first piece that it does not, the rest is read into memory,
-//! within the budget, so that the worker is free. Only when the budget is at its end may a slow client hold a
+//! within half of the budget, so that the worker is free. Only when that is used up may a slow client hold a
 //! worker, and at most a quarter of them at a time; any more of those are cut off (an answer cut short is an error
 //! to every client, so nothing is misread).
 
@@ -120,7 +120,7 @@ impl Connection {
             if is_all {
                 break;
             }
-            if is_slow && !self.share.grow(RESPONSE_PIECE_BYTES) {
+            if is_slow && !self.share.grow_within_half(RESPONSE_PIECE_BYTES) {
                 self.hold_worker(&mut held)?;
                 is_slow = false;
             }

@@ -30,7 +30,7 @@ pub struct Settings {
     pub waiting_deadline: Duration,
     /// From a head's first byte to its last, and for a TLS handshake. Past it: 408.
     pub head_deadline: Duration,
-    /// What a body or an answer gets before its pace counts.
+    /// What a body or an answer may stand still, and what it gets before its pace on the whole counts.
     pub transfer_grace: Duration,
     /// The pace at which a body or an answer must move on the whole.
     pub transfer_bytes_per_sec_min: u64,

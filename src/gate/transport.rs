@@ -9,17 +9,37 @@ use super::listener::Socket;
 use super::tls::{Handshake, Session, Tls};
 use super::wire::Wire;
 
-/// The deadline of a transfer that may take as long as it moves: a grace, then a slowest pace on the whole.
+/// How slowly a body or an answer may move.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
+    /// What a transfer may stand still, and what it gets before its pace on the whole counts.
     pub grace: Duration,
     pub bytes_per_sec_min: u64,
 }
 
-impl Pace {
-    /// When a transfer that began at `start` and has moved `n_bytes` must have moved again.
-    pub fn until(&self, start: Instant, n_bytes: usize) -> Instant {
-        start + self.grace + Duration::from_secs(n_bytes as u64 / self.bytes_per_sec_min.max(1))
+/// A transfer under way, and its deadline: it may take as long as it moves, and moves fast enough on the whole.
+pub(super) struct Progress {
+    pace: Pace,
+    started: Instant,
+    moved: Instant,
+    n_bytes: usize,
+}
+
+impl Progress {
+    pub fn new(pace: Pace) -> Progress {
+        let now = Instant::now();
+        Progress { pace, started: now, moved: now, n_bytes: 0 }
+    }
+
+    /// When it must have moved again.
+    pub fn until(&self) -> Instant {
+        let at_pace = Duration::from_secs(self.n_bytes as u64 / self.pace.bytes_per_sec_min.max(1));
+        (self.started + at_pace).min(self.moved) + self.pace.grace
+    }
+
+    pub fn has_moved(&mut self, n_bytes: usize) {
+        self.n_bytes += n_bytes;
+        self.moved = Instant::now();
     }
 }
 
@@ -76,12 +96,14 @@ impl Transport {
 
     /// Writes all of `bytes`, as slowly as `pace` allows.
     pub fn write_all(&mut self, bytes: &[u8], pace: Pace) -> io::Result<()> {
-        let start = Instant::now();
-        let mut n_written = 0;
-        while n_written < bytes.len() {
-            n_written += self.write(&bytes[n_written..], pace.until(start, n_written))?;
+        let mut progress = Progress::new(pace);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n_written = self.write(rest, progress.until())?;
+            progress.has_moved(n_written);
+            rest = &rest[n_written..];
         }
-        self.flush(pace.until(start, n_written))
+        self.flush(progress.until())
     }
 
     /// Ends the connection without destroying an answer the client has not read yet.

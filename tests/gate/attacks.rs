@@ -11,7 +11,7 @@ use pulumi_backend::gate::Settings;
 use crate::support::client::Client;
 use crate::support::engine::N_WORKERS;
 use crate::support::process::GateProcess;
-use crate::support::{PATIENCE, PROMPT, TestGate};
+use crate::support::{PROMPT, TestGate};
 
 /// A well-behaved client is answered soon, and all workers are there for it.
 #[track_caller]
@@ -208,7 +208,7 @@ fn slow_readers_beyond_the_memory_hold_few_workers() {
     // One of them may hold one; all the others' workers are free.
     let mut held: Vec<_> = (0..N_WORKERS - 1).map(|_| gate.connect()).collect();
     for client in &mut held {
-        wait_for_memory(client, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     }
     gate.engine.wait_for_held(N_WORKERS - 1);
     gate.engine.counts.release();
@@ -219,19 +219,6 @@ fn slow_readers_beyond_the_memory_hold_few_workers() {
     assert!((1..N_WORKERS + 4).contains(&n_whole), "{n_whole} slow readers got all");
     drop(slow);
     expect_prompt(&mut gate.connect());
-}
-
-/// Sends a request for which there may be no memory just now: its 503 comes at once, its answer does not.
-fn wait_for_memory(client: &mut Client, request: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        client.send(request);
-        if !client.is_answered_within(Duration::from_millis(200)) {
-            return;
-        }
-        client.reply().expect(503);
-        assert!(Instant::now() < deadline, "no memory");
-    }
 }
 
 #[test]

@@ -211,6 +211,24 @@ fn deadlines() {
     assert!(!never_reads.reads_whole_answer());
 }
 
+/// However much it took before: what stands still is cut.
+#[test]
+fn a_transfer_that_has_moved_and_stands_still_is_cut() {
+    let gate = TestGate::start_with(Settings {
+        transfer_grace: Duration::from_millis(200),
+        transfer_bytes_per_sec_min: 1,
+        ..Settings::default()
+    });
+    let mut sends_half = gate.connect();
+    sends_half.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n");
+    sends_half.send([0; 100_000]);
+    sends_half.reply().expect(408);
+    let mut reads_half = gate.connect();
+    reads_half.send("GET /bytes/60000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(reads_half.is_answered_within(PROMPT));
+    gate.wait_for_no_connections();
+}
+
 #[test]
 fn a_slow_sender_that_moves_is_not_cut() {
     let gate = TestGate::start_with(Settings {
