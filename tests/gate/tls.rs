@@ -319,6 +319,28 @@ fn clients_that_are_silent_or_talk_nonsense_delay_nobody() {
     drop(silent);
 }
 
+/// A hello as OpenSSL sends it when told that the server's name is "127.0.0.1", which is no name.
+const HELLO_TO_AN_ADDRESS: &str = "\
+    1603010124010001200303fc808ac1d523ae9b06e7f236560966f5c56593442d386ee09d79d87b8b5213a9204c4abf545ef8\
+    f6377ea3c8c571bb4a2ba496dd3ca82ef050248c0bb5974d285d003e130213031301c02cc030009fcca9cca8ccaac02bc02f\
+    009ec024c028006bc023c0270067c00ac0140039c009c0130033009d009c003d003c0035002f00ff010000990000000e000c\
+    0000093132372e302e302e31000b000403000102000a00040002001d002300000016000000170000000d002a002804030503\
+    0603080708080809080a080b080408050806040105010601030303010302040205020602002b000908030403030302030100\
+    2d00020101003300260024001d0020b1aa82faf3f7dc04942c86a58bdf52d0490154249b82945cd1f6282fe0cb3c18";
+
+#[test]
+fn a_client_that_gives_an_address_as_the_servers_name_is_served() {
+    let server = TlsGate::start(&[]);
+    let byte = |at: usize| u8::from_str_radix(&HELLO_TO_AN_ADDRESS[at..at + 2], 16).unwrap();
+    let hello: Vec<u8> = (0..HELLO_TO_AN_ADDRESS.len()).step_by(2).map(byte).collect();
+    let mut client = server.gate.connect();
+    client.send(hello);
+    client.end_sending();
+    let answer = client.read_to_end();
+    // A handshake record with a ServerHello in it, not an alert.
+    assert_eq!((answer[0], answer[5]), (0x16, 0x02));
+}
+
 #[test]
 fn a_handshake_that_is_not_finished_in_time_is_cut() {
     let folder = Folder::new();
