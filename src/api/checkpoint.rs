@@ -91,7 +91,8 @@ struct Delta<'a> {
 
 /// Changes the last text and makes the result the update's state so far.
 ///
-/// Errors: 400 if the result has not the announced hash; 409 if a number was left out. The client then sends all.
+/// Errors: 409 if the result has not the announced hash or a number was left out; 400 for what is no delta. The
+/// client then sends all.
 pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let request: Delta = call::parse_object(&text)?;

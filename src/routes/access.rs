@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::call::Caller;
 use crate::crypto::token;
 use crate::domain::name::StackRef;
-use crate::domain::update::UpdateStatus;
+use crate::domain::update::{Lease, UpdateStatus};
 use crate::error::Error;
 use crate::store;
 use crate::store::update::Update;
@@ -67,8 +67,9 @@ fn lease(app: &App, parameters: &[String], authorization: &str) -> Result<Caller
     if !update.lease_hash.as_ref().is_some_and(|stored| hash.matches(stored)) {
         return Err(Error::Forbidden(format!("The lease token is not that of update '{}'.", update.uid)));
     }
-    let honoured_until = update.lease_expires_at_unix.unwrap_or(0) + app.config.lease_grace_secs();
-    if update.status == UpdateStatus::Running && honoured_until <= app.now_unix() {
+    let lease = Lease::new(update.lease_expires_at_unix.unwrap_or(0));
+    let is_live = lease.is_live(app.now_unix(), app.config.lease_grace_secs());
+    if update.status == UpdateStatus::Running && !is_live {
         return Err(Error::Forbidden(format!("The lease of update '{}' has run out.", update.uid)));
     }
     Ok(Caller::Lease(Box::new(update)))

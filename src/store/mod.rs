@@ -54,11 +54,6 @@ impl Store {
         self.readers.read(query)
     }
 
-    /// Jobs that wait for the writer now.
-    pub fn queue_len(&self) -> usize {
-        self.writer.queue_len()
-    }
-
     /// Carries out what is queued, folds the write-ahead log into the database and closes it.
     pub fn close(self) {
         drop(self.readers);

@@ -106,10 +106,6 @@ impl Writer {
         answer.recv().map_err(|_| Error::internal("write", "the writer has stopped"))?
     }
 
-    pub fn queue_len(&self) -> usize {
-        self.queue.as_ref().map_or(0, Sender::len)
-    }
-
     /// Carries out what is queued, then ends the thread.
     pub fn stop(mut self) {
         self.queue = None;
