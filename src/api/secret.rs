@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::deployment::note_read;
 use crate::app::App;
 use crate::call::Call;
 use crate::crypto::keyring::StackKey;
@@ -54,7 +55,9 @@ pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
 pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let key = key(app, call)?;
     let request: DecryptRequest = call.json()?;
-    Response::json(&json!({ "plaintext": decrypt_one(&key, "ciphertext", &request.ciphertext)? }))
+    let plaintext = decrypt_one(&key, "ciphertext", &request.ciphertext)?;
+    note_decryption(app, call, 1)?;
+    Response::json(&json!({ "plaintext": plaintext }))
 }
 
 /// As `encrypt`, for many; the answers are in the order of the questions.
@@ -82,7 +85,12 @@ pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
                 .insert(ciphertext.as_str(), decrypt_one(&key, &format!("ciphertexts[{i}]"), ciphertext)?);
         }
     }
+    note_decryption(app, call, ciphertexts.len())?;
     Response::json(&BatchDecryptResponse { plaintexts })
+}
+
+fn note_decryption(app: &App, call: &Call, n_values: usize) -> Result<(), Error> {
+    note_read(app, call, "secret.decrypt", &call.stack_ref()?, format!("{n_values} values"))
 }
 
 /// The key of the stack in the path. Asked before the body is read.
@@ -145,11 +153,14 @@ pub fn log_batch_decryption(app: &App, call: &mut Call) -> Result<Response, Erro
 fn record(app: &App, call: &Call, what: String) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
-    app.store.write(RecordDecryption {
+    // Which secret it was is told to those who may read the stack, not to all who may read the audit record.
+    let event = call.stack_event(app.now_unix(), "secret.show", &stack_ref);
+    let job = RecordDecryption {
         stack_id: stack.id,
         user_name: call.user_name().to_string(),
         what,
         now_unix: app.now_unix(),
-    })?;
+    };
+    app.write_recorded(job, event)?;
     Ok(Response::no_content())
 }

@@ -15,7 +15,15 @@ pub struct Setting {
 /// What the value of a setting looks like that may be given without one.
 pub const SWITCH: &str = "true|false";
 
+/// What stands for a value that is never shown.
+pub const SECRET: &str = "TOKEN";
+
 impl Setting {
+    /// Whether `***` is shown in place of the value.
+    pub fn is_secret(&self) -> bool {
+        self.value == SECRET
+    }
+
     /// Whether the flag may stand alone, for `true`.
     pub fn is_switch(&self) -> bool {
         self.value == SWITCH
@@ -29,7 +37,10 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "db", value: "FILE", default: "pulumi-backend.db", help: "The database; made if there is none" },
     Setting { name: "master-key-file", value: "FILE", default: "", help: "64 hex digits that wrap the stack keys; default: beside the database, with .key for .db, made with it" },
     Setting { name: "org", value: "NAME", default: "organization", help: "The organization, and the default one of new stacks" },
-    Setting { name: "user", value: "NAME", default: "admin", help: "The user that every token stands for, and the name of the personal organization" },
+    Setting { name: "user", value: "NAME", default: "admin", help: "Without users: the user that every token stands for, and the name of the personal organization" },
+    Setting { name: "single-tenant-token", value: SECRET, default: "", help: "One token for all, instead of users: it is the user `--user`, an administrator of `--org`" },
+    Setting { name: "behind-proxy", value: SWITCH, default: "false", help: "A proxy in front of this server does TLS, so that it may listen beyond loopback without" },
+    Setting { name: "wrong-tokens", value: "N", default: "30", help: "Wrong tokens of one address in a minute; those beyond are answered 429" },
     Setting { name: "lease-duration", value: "SECONDS", default: "300", help: "How long a silent CLI keeps the lock of its update; the CLI counts on 300" },
     Setting { name: "delta-checkpoints", value: "auto|on|off", default: "auto", help: "Whether CLIs may send state as text differences; auto: those before 3.225, which do not journal" },
     Setting { name: "delta-cutoff", value: "BYTES", default: "1048576", help: "States smaller than this are sent whole" },

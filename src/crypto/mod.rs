@@ -1,5 +1,6 @@
 //! Keys, seals and tokens. Everything random comes from the operating system; a failure there stops the call.
 
+pub mod jwt;
 pub mod keyring;
 pub mod token;
 

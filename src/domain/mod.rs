@@ -6,6 +6,7 @@ pub mod name;
 pub mod update;
 pub mod urn;
 
+pub mod access;
 pub mod delta;
 pub mod deployment;
 pub mod integrity;
