@@ -36,11 +36,11 @@ pub fn exchange(app: &App, call: &mut Call) -> Result<Response, Error> {
     match issue(app, call, &form)? {
         Ok(response) => Ok(response),
         Err(Refusal(word, why)) => {
-            log::warn!("a token of another issuer was refused: {why}");
             if let Some(retry_secs) = app.recent.wrong_token(&call.address, app.now_unix()) {
                 return Err(Error::TooManyAttempts { retry_secs });
             }
             if app.recent.is_denial_recorded(&call.address, app.now_unix()) {
+                log::warn!("a token of another issuer was refused: {why}");
                 let mut event = call.event(app.now_unix(), store::audit::DENIED, "", "token exchange");
                 (event.result, event.detail) = ("400".into(), why.clone());
                 app.record(event)?;
