@@ -4,7 +4,6 @@ pub mod control;
 mod edge;
 mod folder;
 mod housekeeper;
-mod key;
 mod lock;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,15 +15,14 @@ use self::control::Control;
 use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
-use self::key::KeyOrigin;
 use crate::app::App;
 use crate::cache::ExportCache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::limits;
-use crate::store::{self, Store};
+use crate::ops::key_source;
+use crate::store::Store;
 
 /// A running server.
 pub struct Server {
@@ -38,7 +36,7 @@ pub struct Server {
 struct Data {
     app: Arc<App>,
     to_warm: Receiver<i64>,
-    key_origin: KeyOrigin,
+    is_key_made: bool,
     _lock: lock::Lock,
 }
 
@@ -82,13 +80,14 @@ impl Server {
         let config = &self.data.app.config;
         let full =
             |path: &std::path::Path| std::path::absolute(path).unwrap_or(path.into()).display().to_string();
-        let (db, key) = (full(&config.db), full(&config.master_key_file));
+        let (db, key) = (full(&config.db), &config.key_source);
         let mut lines =
             format!("pulumi-backend {}\n  data    {db}\n  key     {key}\n", env!("CARGO_PKG_VERSION"));
-        if self.data.key_origin == KeyOrigin::Made {
+        if self.data.is_key_made {
             lines.push_str(
-                "          made just now. Without it no secret can ever be read again:\n          \
-                 keep a copy of it, and not beside the backups of the data.\n",
+                "          made just now. Without this file no state and no secret can ever be read again.\n          \
+                 Copy it to a safe place now, apart from the backups of the data:\n          \
+                 who has both can read everything, who has only one can read nothing.\n",
             );
         }
         lines.push_str(&format!(
@@ -120,14 +119,15 @@ impl Server {
 impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
-        let (master_key, key_origin) = key::load(&config)?;
+        let loaded = key_source::load(&config)?;
         let store = Store::open(&config.db)?;
-        let keyring = Keyring::new(&master_key);
-        key::check(&store, &keyring)?;
+        if let Some(keys) = loaded.first_keys() {
+            store.write(keys)?;
+        }
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring, exports, warm, clock, config });
-        Ok(Data { app, to_warm, key_origin, _lock: lock })
+        let app = Arc::new(App { store, keyring: loaded.keyring, exports, warm, clock, config });
+        Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
     }
 }
 
@@ -168,6 +168,3 @@ fn warn_of_short_lease(lease_secs: i64) {
         );
     }
 }
-
-/// The canary's place in the database.
-const CANARY: &str = store::meta::CANARY;

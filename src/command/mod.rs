@@ -4,6 +4,7 @@ mod client;
 mod health;
 mod help;
 mod invocation;
+mod key;
 mod serve;
 mod signal;
 mod stack;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Invocation, health, serve, stack};
+use super::{Invocation, health, key, serve, stack};
 use crate::config::given::CommandOption;
 use crate::error::Error;
 
@@ -49,5 +49,8 @@ const JSON: (&str, &str) = ("--json", "Answer as JSON");
 pub const COMMANDS: &[Command] = &[
     Command { name: "serve", arguments: "", flags: &[], help: "Run the server (what happens without a command)", run: serve::run },
     Command { name: "health", arguments: "", flags: &[JSON], help: "Ask the running server whether it can serve", run: health::run },
+    Command { name: "key show", arguments: "", flags: &[JSON], help: "The master key's fingerprint and source, and the keys under it", run: key::show },
+    Command { name: "key rotate", arguments: "", flags: &[("--new-key-file FILE", "The new master key; without it one is made, if the key is in a file"), JSON], help: "Put all keys under another master key, while the server runs", run: key::rotate },
+    Command { name: "key renew", arguments: "STACK", flags: &[JSON], help: "Give a stack a new key for what is written from now on", run: key::renew },
     Command { name: "stack list", arguments: "", flags: &[JSON], help: "List the stacks", run: stack::list },
 ];

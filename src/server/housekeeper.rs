@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use crate::app::App;
 use crate::error::Error;
 use crate::limits;
+use crate::ops;
 use crate::state;
 
 /// The thread that ends leases that have run out and readies exports that will be asked for.
@@ -25,7 +26,7 @@ impl Housekeeper {
         let run = move || loop {
             let done = select! {
                 recv(stopped) -> _ => break,
-                recv(ticks) -> _ => state::end_expired(&app),
+                recv(ticks) -> _ => state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app)),
                 recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
             };
             match done {
