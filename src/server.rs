@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use self::edge::Edge;
 use self::key::KeyOrigin;
 use crate::app::App;
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::keyring::Keyring;
@@ -52,7 +52,8 @@ impl Server {
         let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring, exports, warm, clock, config });
+        let app =
+            Arc::new(App { store, keyring, exports, bases: BaseHashes::default(), warm, clock, config });
         let edge = Edge::start(&app, listener)?;
         let housekeeper = Housekeeper::start(app.clone(), to_warm)?;
         Ok(Server { app, edge, housekeeper, address, key_origin, _lock: lock })

@@ -7,17 +7,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{hex, random_bytes, unhex};
+use super::{fill_random, hex, random_bytes, unhex};
 use crate::error::Error;
 
 /// The first byte of everything sealed by this version.
 const FORMAT: u8 = 1;
 const NONCE_BYTES: usize = 12;
+/// Format and nonce.
+const HEAD_BYTES: usize = 1 + NONCE_BYTES;
+const TAG_BYTES: usize = 16;
 const CANARY: &[u8] = b"pulumi-backend";
 
 /// 32 bytes that wrap the stack keys. Prints as `***`.
@@ -71,6 +75,7 @@ pub struct StackKey {
     /// For keyed hashes; made from the key, and of no use to find it.
     hash_key: Zeroizing<[u8; 32]>,
     stack_uid: String,
+    secret_label: Vec<u8>,
 }
 
 /// A key with its schedule worked out, ready for many values.
@@ -93,7 +98,7 @@ impl Keyring {
 
     /// A known text under the master key: opened at each start to see that it is still the same key.
     pub fn seal_canary(&self) -> Result<Vec<u8>, Error> {
-        self.master.seal(b"canary", CANARY)
+        self.master.seal(b"canary", &[CANARY])
     }
 
     /// Whether the canary was sealed with this master key.
@@ -104,8 +109,13 @@ impl Keyring {
     /// A new stack's key, and the same sealed with the master key for the database.
     pub fn make_stack_key(&self, stack_uid: &str) -> Result<(StackKey, Vec<u8>), Error> {
         let key = Zeroizing::new(random_bytes::<32>()?);
-        let sealed = self.master.seal(&stack_key_label(stack_uid), key.as_slice())?;
+        let sealed = self.master.seal(&stack_key_label(stack_uid), &[key.as_slice()])?;
         Ok((StackKey::new(&key, stack_uid), sealed))
+    }
+
+    /// The key of a stack, if it has been opened.
+    pub fn opened_key(&self, stack_id: i64) -> Option<Arc<StackKey>> {
+        self.stacks.read().expect("no panic under this lock").get(&stack_id).cloned()
     }
 
     /// The key of a stack, opened once and then kept in memory.
@@ -128,12 +138,18 @@ impl StackKey {
     fn new(key: &[u8; 32], stack_uid: &str) -> StackKey {
         let hash_key = Sha256::new_with_prefix(b"pulumi-backend hash key").chain_update(key).finalize();
         let hash_key = Zeroizing::new(hash_key.into());
-        StackKey { sealer: Sealer::new(key), hash_key, stack_uid: stack_uid.to_string() }
+        let secret_label = label("secret", stack_uid);
+        StackKey { sealer: Sealer::new(key), hash_key, stack_uid: stack_uid.to_string(), secret_label }
     }
 
     /// Seals a value of this stack; `what` says what it is, and must be said again to open it.
     pub fn seal(&self, what: &str, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealer.seal(&self.label(what), plain)
+        self.seal_parts(what, &[plain])
+    }
+
+    /// As `seal`, for a value in pieces, which are copied once.
+    pub fn seal_parts(&self, what: &str, parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        self.sealer.seal(&self.label(what), parts)
     }
 
     /// Opens a sealed value; nothing if it is another one, of another stack, or damaged.
@@ -146,18 +162,23 @@ impl StackKey {
         Sha256::new_with_prefix(*self.hash_key).chain_update([what.len() as u8]).chain_update(what)
     }
 
-    /// Encrypts a secret value for the CLI.
-    pub fn encrypt(&self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealer.seal(&self.label("secret"), plaintext)
+    /// Encrypts secret values for the CLI, each by itself, in their order.
+    pub fn encrypt(&self, plaintexts: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>, Error> {
+        let mut nonces = vec![[0; NONCE_BYTES]; plaintexts.len()];
+        fill_random(nonces.as_flattened_mut())?;
+        let sealed = plaintexts.iter().zip(nonces);
+        sealed
+            .map(|(plain, nonce)| self.sealer.seal_with(nonce, &self.secret_label, &[plain.as_ref()]))
+            .collect()
     }
 
     /// The secret value, or nothing if this is no ciphertext of this stack.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
-        self.sealer.open(&self.label("secret"), ciphertext)
+        self.sealer.open(&self.secret_label, ciphertext)
     }
 
     fn label(&self, what: &str) -> Vec<u8> {
-        format!("{what} {}", self.stack_uid).into_bytes()
+        label(what, &self.stack_uid)
     }
 }
 
@@ -166,25 +187,41 @@ impl Sealer {
         Sealer(Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)))
     }
 
-    fn seal(&self, label: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        let nonce = random_bytes::<NONCE_BYTES>()?;
-        let payload = Payload { msg: plaintext, aad: label };
-        let sealed = self.0.encrypt(&Nonce::from(nonce), payload);
-        let sealed = sealed.map_err(|_| Error::internal("seal a value", "it is too long"))?;
-        let mut out = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
+    fn seal(&self, label: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        self.seal_with(random_bytes()?, label, parts)
+    }
+
+    /// `nonce` must be random, and used for nothing else.
+    fn seal_with(&self, nonce: [u8; NONCE_BYTES], label: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        let n_plain: usize = parts.iter().map(|part| part.len()).sum();
+        let mut out = Vec::with_capacity(HEAD_BYTES + n_plain + TAG_BYTES);
         out.push(FORMAT);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        let plain = InOutBuf::from(&mut out[HEAD_BYTES..]);
+        let tag = self.0.encrypt_inout_detached(&Nonce::from(nonce), label, plain);
+        let tag = tag.map_err(|_| Error::internal("seal a value", "it is too long"))?;
+        out.extend_from_slice(&tag);
         Ok(out)
     }
 
     fn open(&self, label: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-        let (&format, rest) = sealed.split_first()?;
-        let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES)?;
-        let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
-        let payload = Payload { msg: ciphertext, aad: label };
-        (format == FORMAT).then(|| self.0.decrypt(&Nonce::from(nonce), payload).ok())?
+        let (head, rest) = sealed.split_first_chunk::<HEAD_BYTES>()?;
+        let (ciphertext, tag) = rest.split_last_chunk::<TAG_BYTES>()?;
+        let [format, nonce @ ..] = *head;
+        let mut plain = ciphertext.to_vec();
+        let opened = self.0.decrypt_inout_detached(
+            &Nonce::from(nonce),
+            label,
+            InOutBuf::from(plain.as_mut_slice()),
+            &Tag::from(*tag),
+        );
+        (format == FORMAT && opened.is_ok()).then_some(plain)
     }
+}
+
+fn label(what: &str, stack_uid: &str) -> Vec<u8> {
+    format!("{what} {stack_uid}").into_bytes()
 }
 
 fn stack_key_label(stack_uid: &str) -> Vec<u8> {

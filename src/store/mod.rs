@@ -6,11 +6,13 @@
 pub mod checkpoint;
 mod chunk;
 pub mod event;
+pub mod fold;
 pub mod history;
 pub mod journal;
 pub mod meta;
 mod readers;
 mod schema;
+pub mod sealed;
 pub mod secret;
 pub mod stack;
 pub mod update;
