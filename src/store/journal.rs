@@ -43,6 +43,24 @@ pub fn seal(
     }
 }
 
+/// Bits of a row's id that hold its number, from 1; the update's id is above them. A million batches are more than an
+/// update can send while its CLI lives.
+const NUMBER_BITS: u32 = 20;
+
+/// The ids that the rows of an update may have: the lowest and the highest.
+fn row_ids(update_id: i64) -> (i64, i64) {
+    (update_id << NUMBER_BITS, ((update_id + 1) << NUMBER_BITS) - 1)
+}
+
+fn next_row_id(update: &Update) -> Result<i64, Error> {
+    let (lowest, highest) = row_ids(update.id);
+    let id = lowest + update.n_journal_rows + 1;
+    match id <= highest {
+        true => Ok(id),
+        false => Err(Error::invalid("", "this update has sent more batches of journal entries than any may")),
+    }
+}
+
 fn label(update_uid: &str, hash: &BatchHash) -> String {
     format!("journal {} {update_uid}", hex(hash))
 }
@@ -97,8 +115,9 @@ impl Job for AppendJournal {
         }
         let is_whole = verdict.new.len() == self.entries.len();
         let body = if is_whole { self.body } else { self.seal_only_new(&update.uid, &verdict)? };
-        const SQL: &str = "INSERT INTO journal (update_id, n, hash, body) VALUES (?1, ?2, ?3, ?4)";
-        tx.conn.prepare_cached(SQL)?.execute((update.id, update.n_journal_rows + 1, self.hash, body))?;
+        const SQL: &str = "INSERT INTO journal (id, hash, body) VALUES (?1, ?2, ?3)";
+        let id = next_row_id(&update)?;
+        tx.conn.prepare_cached(SQL)?.execute((id, self.hash, body))?;
         const COUNT: &str = "
             UPDATE updates
             SET n_journal_rows = n_journal_rows + 1, n_journal_entries = n_journal_entries + ?2
@@ -150,9 +169,9 @@ pub fn list_batches(conn: &Connection, key: &StackKey, update: &Update) -> Resul
 
 /// The batches of a running update that can be read, and how many rows there are.
 fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(Vec<String>, i64), Error> {
-    const SQL: &str = "SELECT hash, body FROM journal WHERE update_id = ?1 ORDER BY n";
+    const SQL: &str = "SELECT hash, body FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
-    let mut rows = statement.query([update.id])?;
+    let mut rows = statement.query(row_ids(update.id))?;
     let mut opened: Vec<Opened> = Vec::new();
     let mut n_rows = 0;
     while let Some(row) = rows.next()? {
@@ -179,14 +198,16 @@ fn base_text(conn: &Connection, key: &StackKey, update: &Update) -> String {
 
 /// The hash of each batch of an update.
 pub fn list_hashes(conn: &Connection, update_id: i64) -> Result<Vec<Vec<u8>>, Error> {
-    let mut statement = conn.prepare_cached("SELECT hash FROM journal WHERE update_id = ?1 ORDER BY n")?;
-    let hashes = statement.query_map([update_id], |row| row.get(0))?;
+    const SQL: &str = "SELECT hash FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let hashes = statement.query_map(row_ids(update_id), |row| row.get(0))?;
     Ok(hashes.collect::<Result<_, _>>()?)
 }
 
 /// Removes an update's journal, and what the writer remembers of it.
 pub fn delete(tx: &mut Tx, update_id: i64) -> Result<(), Error> {
     tx.ledgers.by_update.remove(&update_id);
-    tx.conn.prepare_cached("DELETE FROM journal WHERE update_id = ?1")?.execute([update_id])?;
+    const SQL: &str = "DELETE FROM journal WHERE id BETWEEN ?1 AND ?2";
+    tx.conn.prepare_cached(SQL)?.execute(row_ids(update_id))?;
     Ok(())
 }

@@ -98,14 +98,13 @@ CREATE TABLE programs (
     body      BLOB NOT NULL
 ) STRICT;
 
--- A row is what was new in one batch: an object with its `entries`, sealed. Rows are numbered from 1.
+-- A row is what was new in one batch: an object with its `entries`, sealed. Only running updates have rows. The id is
+-- made of the update's id and the row's number, see journal.rs: a batch is written to one page and no index.
 CREATE TABLE journal (
-    update_id INTEGER NOT NULL REFERENCES updates(id) ON DELETE CASCADE,
-    n         INTEGER NOT NULL,
-    hash      BLOB NOT NULL,                -- keyed, of the batch as it arrived
-    body      BLOB NOT NULL,
-    PRIMARY KEY (update_id, n)
-) STRICT, WITHOUT ROWID;
+    id   INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,                     -- keyed, of the batch as it arrived
+    body BLOB NOT NULL
+) STRICT;
 
 -- The last checkpoint of a running update.
 CREATE TABLE checkpoints (
