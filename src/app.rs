@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::crypto::hash_key::HashKey;
 use crate::crypto::keyring::{Keyring, StackKey};
 use crate::crypto::token::TokenHash;
 use crate::error::Error;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note};
 use crate::store::stack::Stack;
-use crate::store::{Job, Store};
+use crate::store::{self, Job, Store};
 
 /// The parts of a running server that handlers use.
 pub struct App {
@@ -22,13 +23,15 @@ pub struct App {
     /// The keys.
     pub keyring: Keyring,
     /// The key of the audit record.
-    pub audit_key: Arc<StackKey>,
+    pub audit_key: Arc<HashKey>,
     /// Of the one token that all share, if there is one.
     pub single_token: Option<TokenHash>,
     /// Wrong tokens and denied calls of the last minute.
     pub recent: Recent,
     /// Exports as they were sent.
     pub exports: ExportCache,
+    /// Hashes of what running updates started from.
+    pub bases: BaseHashes,
     /// Stacks whose export is likely to be asked for next.
     pub warm: Sender<i64>,
     /// The time.
@@ -41,6 +44,14 @@ impl App {
     /// Now, in seconds since 1970.
     pub fn now_unix(&self) -> i64 {
         self.clock.now_unix()
+    }
+
+    /// The key of the stack with this row id.
+    pub fn key_of(&self, stack_id: i64) -> Result<Arc<StackKey>, Error> {
+        match self.keyring.opened_key(stack_id) {
+            Some(key) => Ok(key),
+            None => self.stack_key(&self.store.read(|conn| store::stack::read(conn, stack_id))?),
+        }
     }
 
     /// The key of a stack.

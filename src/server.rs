@@ -4,7 +4,6 @@ pub mod control;
 mod edge;
 mod folder;
 mod housekeeper;
-mod key;
 mod lock;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,15 +15,15 @@ use self::control::Control;
 use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
-use self::key::KeyOrigin;
 use crate::app::App;
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::keyring::{Keyring, StackKey};
+use crate::crypto::hash_key::HashKey;
 use crate::crypto::token;
 use crate::error::Error;
 use crate::limits;
+use crate::ops::key_source;
 use crate::recent::Recent;
 use crate::store::{self, Store};
 
@@ -40,7 +39,7 @@ pub struct Server {
 struct Data {
     app: Arc<App>,
     to_warm: Receiver<i64>,
-    key_origin: KeyOrigin,
+    is_key_made: bool,
     _lock: lock::Lock,
 }
 
@@ -84,13 +83,14 @@ impl Server {
         let config = &self.data.app.config;
         let full =
             |path: &std::path::Path| std::path::absolute(path).unwrap_or(path.into()).display().to_string();
-        let (db, key) = (full(&config.db), full(&config.master_key_file));
+        let (db, key) = (full(&config.db), &config.key_source);
         let mut lines =
             format!("pulumi-backend {}\n  data    {db}\n  key     {key}\n", env!("CARGO_PKG_VERSION"));
-        if self.data.key_origin == KeyOrigin::Made {
+        if self.data.is_key_made {
             lines.push_str(
-                "          made just now. Without it no secret can ever be read again:\n          \
-                 keep a copy of it, and not beside the backups of the data.\n",
+                "          made just now. Without this file no state and no secret can ever be read again.\n          \
+                 Copy it to a safe place now, apart from the backups of the data:\n          \
+                 who has both can read everything, who has only one can read nothing.\n",
             );
         }
         lines.push_str(&format!("  access  {}\n", self.data.access_line()));
@@ -119,18 +119,29 @@ impl Server {
 impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
-        let (master_key, key_origin) = key::load(&config)?;
+        let loaded = key_source::load(&config)?;
         let store = Store::open(&config.db)?;
-        let keyring = Keyring::new(&master_key);
-        key::check(&store, &keyring)?;
-        let audit_key = audit_key(&store, &keyring)?;
+        if let Some(keys) = loaded.first_keys() {
+            store.write(keys)?;
+        }
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
         let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app =
-            Arc::new(App { store, keyring, audit_key, single_token, recent, exports, warm, clock, config });
-        Ok(Data { app, to_warm, key_origin, _lock: lock })
+        let app = Arc::new(App {
+            store,
+            keyring: loaded.keyring,
+            audit_key,
+            single_token,
+            recent,
+            exports,
+            bases: BaseHashes::default(),
+            warm,
+            clock,
+            config,
+        });
+        Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
     }
 
     fn has_users(&self) -> Result<bool, Error> {
@@ -170,16 +181,6 @@ impl Front {
     }
 }
 
-/// The key of the audit record: made once, and sealed like the key of a stack that no stack has.
-fn audit_key(store: &Store, keyring: &Keyring) -> Result<Arc<StackKey>, Error> {
-    let (_, sealed) = keyring.make_stack_key(AUDIT_KEY)?;
-    let sealed = store.write(store::meta::SetMetaOnce { name: AUDIT_KEY, value: sealed })?;
-    keyring.stack_key(0, AUDIT_KEY, &sealed)
-}
-
-/// The audit key's place in the database, and what it is bound to in place of a stack's id.
-const AUDIT_KEY: &str = "audit key";
-
 /// Whoever could listen on the way, or just call, must not get at secrets.
 fn refuse_unsafe_address(config: &Config, has_users: bool) -> Result<(), Error> {
     if config.addr.ip().is_loopback() {
@@ -218,6 +219,3 @@ fn warn_of_short_lease(lease_secs: i64) {
         );
     }
 }
-
-/// The canary's place in the database.
-const CANARY: &str = store::meta::CANARY;

@@ -6,6 +6,7 @@ mod health;
 mod help;
 mod invocation;
 mod issuer;
+mod key;
 mod org;
 mod serve;
 mod signal;

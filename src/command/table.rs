@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Invocation, audit, health, issuer, org, serve, stack, token, user};
+use super::{Invocation, audit, health, issuer, key, org, serve, stack, token, user};
 use crate::config::given::CommandOption;
 use crate::error::Error;
 
@@ -51,6 +51,9 @@ const STACKS: (&str, &str) = ("--stacks PATTERN", "On which stacks, as acme/web/
 pub const COMMANDS: &[Command] = &[
     Command { name: "serve", arguments: "", flags: &[], help: "Run the server (what happens without a command)", run: serve::run },
     Command { name: "health", arguments: "", flags: &[JSON], help: "Ask the running server whether it can serve", run: health::run },
+    Command { name: "key show", arguments: "", flags: &[JSON], help: "The master key's fingerprint and source, and the keys under it", run: key::show },
+    Command { name: "key rotate", arguments: "", flags: &[("--new-key-file FILE", "The new master key; without it one is made, if the key is in a file"), JSON], help: "Put all keys under another master key, while the server runs", run: key::rotate },
+    Command { name: "key renew", arguments: "STACK", flags: &[JSON], help: "Give a stack a new key for what is written from now on", run: key::renew },
     Command { name: "stack list", arguments: "", flags: &[JSON], help: "List the stacks", run: stack::list },
     Command { name: "user add", arguments: "NAME", flags: &[("--admin", "An administrator of the server; the first user must be one"), ("--org ORG", "Gives the user --role on this organization; may be repeated"), ("--role ROLE", "read, decrypt, update (the default), admin or auditor"), JSON], help: "Add a user and print a token; the first one ends the open mode", run: user::add },
     Command { name: "user list", arguments: "", flags: &[JSON], help: "List users and what they were granted", run: user::list },

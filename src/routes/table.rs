@@ -13,6 +13,7 @@ use crate::limits::{
     BODY_BYTES_CONFIG, BODY_BYTES_DEPLOYMENT, BODY_BYTES_EVENTS, BODY_BYTES_JOURNAL, BODY_BYTES_SECRETS,
     BODY_BYTES_SMALL,
 };
+use crate::ops::key;
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +126,10 @@ pub const ROUTES: &[Route] = &[
     route("exportAuditRecords", Get, "/api/admin/audit/export", Everywhere(Audit), NO_BODY, audit::export),
     route("getAuditHead", Get, "/api/admin/audit/head", Everywhere(Audit), NO_BODY, audit::head),
     route("verifyAuditRecords", Post, "/api/admin/audit/verify", Everywhere(Audit), BODY_BYTES_CONFIG, audit::verify),
+
+    route("showKeys", Get, "/api/admin/keys", Server, NO_BODY, key::show),
+    route("rotateMasterKey", Post, "/api/admin/keys/rotate", Server, BODY_BYTES_SMALL, key::rotate),
+    route("renewStackKey", Post, "/api/admin/keys/renew/{orgName}/{projectName}/{stackName}", Server, NO_BODY, key::renew),
 
     route("projectExists", Head, "/api/stacks/{orgName}/{projectName}", User, NO_BODY, stack::project_exists),
     route("createStack", Post, "/api/stacks/{orgName}/{projectName}", Project(Admin), BODY_BYTES_DEPLOYMENT, stack::create),

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use crate::app::App;
 use crate::error::Error;
 use crate::limits;
+use crate::ops;
 use crate::routes::access;
 use crate::state;
 
@@ -28,7 +29,7 @@ impl Housekeeper {
                 recv(stopped) -> _ => break,
                 recv(ticks) -> _ => {
                     access::record_denied_counts(&app);
-                    state::end_expired(&app)
+                    state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app))
                 }
                 recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
             };

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use sha2::Digest;
 
 use super::{Job, Tx};
-use crate::crypto::keyring::StackKey;
+use crate::crypto::hash_key::HashKey;
 use crate::error::Error;
 
 /// What `action` says of a call that was not allowed.
@@ -56,7 +55,7 @@ pub struct Entry {
     /// What happened.
     pub event: Event,
     /// The key of the audit record.
-    pub key: Arc<StackKey>,
+    pub key: Arc<HashKey>,
 }
 
 /// A job together with its record: both are stored, or neither.
@@ -119,14 +118,12 @@ pub struct Record {
 
 impl Record {
     /// The hash that this record must have after one with the hash `before`.
-    pub fn expected_hash(&self, key: &StackKey, before: &[u8]) -> [u8; 32] {
+    pub fn expected_hash(&self, key: &HashKey, before: &[u8]) -> [u8; 32] {
         let Who { at_unix, actor, token, token_uid, address, request_id } = &self.who;
         let fields = (self.sequence, at_unix, actor, token, token_uid, address);
         let more = (&self.action, &self.org, &self.target, &self.result, &self.detail, request_id);
         let text = serde_json::to_string(&(fields, more)).expect("texts and numbers");
-        // Twice, so that nobody can lengthen a text and its hash.
-        let inner = key.keyed_hasher("audit record").chain_update(before).chain_update(text).finalize();
-        key.keyed_hasher("audit").chain_update(inner).finalize().into()
+        key.hash(&[before, text.as_bytes()])
     }
 }
 
@@ -250,13 +247,13 @@ fn from_row(row: &Row) -> rusqlite::Result<Record> {
 
 /// Follows a chain, record by record.
 pub struct Chain {
-    key: Arc<StackKey>,
+    key: Arc<HashKey>,
     last: Option<(i64, Vec<u8>)>,
 }
 
 impl Chain {
     /// A chain that may begin anywhere: the first record is taken as it is, unless it has the number 1.
-    pub fn new(key: Arc<StackKey>) -> Chain {
+    pub fn new(key: Arc<HashKey>) -> Chain {
         Chain { key, last: None }
     }
 

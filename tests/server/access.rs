@@ -62,6 +62,7 @@ const TABLE: &[(&str, &str)] = &[
     ("listOrganizations", SERVER), ("addOrganization", SERVER),
     ("listTokens", SERVER), ("createToken", SERVER), ("deleteToken", SERVER),
     ("listIssuers", SERVER), ("addIssuer", SERVER), ("removeIssuer", SERVER),
+    ("showKeys", SERVER), ("rotateMasterKey", SERVER), ("renewStackKey", SERVER),
     ("getAuditRecords", SERVER), ("exportAuditRecords", SERVER), ("getAuditHead", SERVER), ("verifyAuditRecords", SERVER),
     ("projectExists", SEE), ("getStack", SEE), ("getStackUpdates", SEE), ("getLatestUpdate", SEE),
     ("getLatestPreviews", SEE), ("getUpdateByVersion", SEE), ("getUpdateStatus", SEE),

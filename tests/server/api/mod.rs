@@ -10,6 +10,7 @@ mod health;
 mod history;
 mod issuer;
 mod journal;
+mod key;
 mod member;
 mod oauth;
 mod secret;
