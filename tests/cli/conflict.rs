@@ -64,7 +64,8 @@ fn whatever_only_reads_works_while_an_update_runs() {
     project.pulumi(&["stack"]).ok().says("Update in progress").says("Requested By: admin");
     let list = project.pulumi(&["stack", "ls", "--json"]).ok().json();
     assert_eq!(list[0]["updateInProgress"], true);
-    project.pulumi(&["preview"]).ok();
+    let previews: Vec<Running> = (0..2).map(|_| project.spawn(&["preview"])).collect();
+    previews.into_iter().for_each(|preview| drop(preview.wait().ok()));
     project.pulumi(&["stack", "output", "--json"]).ok();
     project.pulumi(&["stack", "tag", "set", "team", "blue"]).ok();
     project.pulumi(&["config", "set", "--secret", "token", "hush"]).ok();

@@ -131,11 +131,21 @@ impl Project {
         self.spawn_with_input(args, input).wait()
     }
 
+    /// Runs another program as the CLI would be run, and waits for its end.
+    #[track_caller]
+    pub fn program(&self, program: &Path, args: &[&str]) -> Run {
+        Running::start(self.command(program).args(args), "").wait()
+    }
+
     fn spawn_with_input(&self, args: &[&str], input: &str) -> Running {
-        let mut command = Command::new(&self.environment.pulumi);
-        command.args(args).args(["--non-interactive", "--color", "never"]);
+        let mut command = self.command(&self.environment.pulumi);
+        Running::start(command.args(args).args(["--non-interactive", "--color", "never"]), input)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.folder).env_clear().envs(&self.environment.variables);
-        Running::start(&mut command, input)
+        command
     }
 
     /// Runs `pulumi up` without the preview in front of it.
