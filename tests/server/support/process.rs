@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,13 +68,7 @@ impl ServerProcess {
         log: Arc<Mutex<String>>,
         deadline: Instant,
     ) -> ServerProcess {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pulumi-backend"))
-            .args(["--addr", addr, "--db"])
-            .arg(dir.path().join("pulumi-backend.db"))
-            .args(&extra_args)
-            .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("PULUMI_")))
-            .stdin(Stdio::null())
+        let mut child = command(&dir, addr, &extra_args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -184,6 +178,11 @@ impl ServerProcess {
         self.restart_with(&self.extra_args.clone());
     }
 
+    /// Starts it again where it cannot serve, and gives what it said and how it ended.
+    pub fn run_to_its_end(&self) -> Output {
+        command(&self.dir, &self.address, &self.extra_args).output().expect("run the server binary")
+    }
+
     /// As `restart`, with other arguments from now on.
     pub fn restart_with(&mut self, extra_args: &[String]) {
         self.log.lock().expect("log").clear();
@@ -203,6 +202,14 @@ impl Drop for ServerProcess {
             eprintln!("--- server log\n{}---", self.log());
         }
     }
+}
+
+fn command(dir: &TempDir, addr: &str, extra_args: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pulumi-backend"));
+    command.args(["--addr", addr, "--db"]).arg(dir.path().join("pulumi-backend.db")).args(extra_args);
+    command.env_clear().envs(std::env::vars().filter(|(name, _)| !name.starts_with("PULUMI_")));
+    command.stdin(Stdio::null());
+    command
 }
 
 /// Copies what the server prints into `log`, so that its pipe never fills and a failure can show it.
