@@ -8,6 +8,7 @@ mod chunk;
 pub mod event;
 pub mod history;
 pub mod journal;
+pub mod key;
 pub mod meta;
 mod readers;
 mod schema;

@@ -1,7 +1,6 @@
 //! Encrypting and decrypting: single and in batches, for one stack and no other.
 
-use crate::support::http::{Client, Request, Response};
-use crate::support::process::ServerProcess;
+use crate::support::http::{Request, Response};
 use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
 use serde_json::{Value, json};
@@ -194,33 +193,4 @@ fn secrets_of_a_stack_that_does_not_exist_are_a_404() {
     batch(&stack, "/batch-decrypt", &json!({ "ciphertexts": [] })).expect(&[404]);
     stack.post("/decrypt/log-decryption", &json!({ "secretName": "a:b" })).expect(&[404]);
     server.send(&Request::new("GET", stack.path("/encrypt"))).expect(&[404, 405]);
-}
-
-#[test]
-fn another_master_key_is_refused_and_changes_nothing() {
-    let mut server = ServerProcess::start(&[]);
-    let client = Client::new(server.address());
-    let stack = TestStack::new(&client, "web", "dev");
-    stack.create(json!({})).ok();
-    let sealed = encrypt(&stack, &base64(b"hush"));
-    server.stop();
-    let key = server.dir().join("pulumi-backend.key");
-    let right = std::fs::read(&key).expect("the key");
-    for wrong in ["00".repeat(32), "not a key".into(), String::new()] {
-        std::fs::write(&key, &wrong).expect("write another key");
-        let output = server.run_to_its_end();
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("master"), "{wrong:?}: {said}");
-        assert!(wrong.is_empty() || !said.contains(&wrong), "it tells the key: {said}");
-    }
-    std::fs::write(&key, right).expect("write the right key");
-    let away = server.dir().join("away.key");
-    std::fs::rename(&key, &away).expect("lose the key");
-    assert_eq!(server.run_to_its_end().status.code(), Some(2), "no new key for old data");
-    assert!(!key.exists());
-
-    std::fs::rename(&away, &key).expect("find the key again");
-    server.restart();
-    assert_eq!(decrypt(&stack, &sealed).ok().json()["plaintext"], base64(b"hush"));
 }

@@ -5,7 +5,7 @@ use super::process::TempDir;
 use super::server::ORG;
 use super::stack::TestStack;
 use pulumi_backend::clock::Clock;
-use pulumi_backend::config::{self, Command, Config};
+use pulumi_backend::config::{Config, given};
 use pulumi_backend::server::Server;
 use serde_json::json;
 
@@ -26,18 +26,17 @@ impl ClockedServer {
         let (dir, clock) = (TempDir::new("clocked"), Clock::default());
         let db = dir.path().join("pulumi-backend.db").display().to_string();
         let arguments = ["--addr", "127.0.0.1:0", "--db", &db].map(str::to_string);
-        let Ok(Command::Serve(config)) = config::parse(arguments, []) else { panic!("good arguments") };
-        let server = Server::start((*config).clone(), clock.clone()).expect("start a server");
-        let client = Client::new(server.address().to_string());
-        ClockedServer { server: Some(server), config: *config, clock, client, _dir: dir }
+        let given = given::read(arguments, [], |_, _| None).expect("good arguments");
+        let config = Config::from_values(&given.values).expect("a configuration");
+        let (server, client) = serve(&config, &clock);
+        ClockedServer { server: Some(server), config, clock, client, _dir: dir }
     }
 
     /// A clean stop, and a start on the same data with the same clock.
     pub fn restart(&mut self) {
         self.server.take().expect("a server").stop();
-        let server = Server::start(self.config.clone(), self.clock.clone()).expect("start a server again");
-        self.client = Client::new(server.address().to_string());
-        self.server = Some(server);
+        let (server, client) = serve(&self.config, &self.clock);
+        (self.server, self.client) = (Some(server), client);
     }
 
     /// A new stack.
@@ -59,6 +58,12 @@ impl ClockedServer {
         let request = super::http::Request::new("GET", format!("/api/user/stacks?organization={ORG}"));
         self.client.send(&request).expect("an answer").ok().json()["stacks"].clone()
     }
+}
+
+fn serve(config: &Config, clock: &Clock) -> (Server, Client) {
+    let server = Server::start(config.clone(), clock.clone()).expect("start a server");
+    let address = server.address().expect("it serves the network");
+    (server, Client::new(address.to_string()))
 }
 
 impl Drop for ClockedServer {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -176,11 +176,6 @@ impl ServerProcess {
     /// Starts it again on the same data and the same port, after `kill` or `stop`.
     pub fn restart(&mut self) {
         self.restart_with(&self.extra_args.clone());
-    }
-
-    /// Starts it again where it cannot serve, and gives what it said and how it ended.
-    pub fn run_to_its_end(&self) -> Output {
-        command(&self.dir, &self.address, &self.extra_args).output().expect("run the server binary")
     }
 
     /// As `restart`, with other arguments from now on.

@@ -5,6 +5,7 @@ use super::http::{Client, Request, Response};
 use super::process::ServerProcess;
 use super::stack::TestStack;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// The organization of the open mode.
@@ -35,6 +36,16 @@ impl TestServer {
         let mut process = self.process.lock().expect("process");
         process.kill();
         process.restart();
+    }
+
+    /// The folder of the database and the key.
+    pub fn folder(&self) -> PathBuf {
+        self.process.lock().expect("process").dir().to_path_buf()
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    pub fn stop(&self) {
+        self.process.lock().expect("process").stop();
     }
 
     /// `http://127.0.0.1:PORT`.
