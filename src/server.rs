@@ -16,7 +16,7 @@ use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
 use crate::app::App;
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
@@ -126,7 +126,15 @@ impl Data {
         }
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring: loaded.keyring, exports, warm, clock, config });
+        let app = Arc::new(App {
+            store,
+            keyring: loaded.keyring,
+            exports,
+            bases: BaseHashes::default(),
+            warm,
+            clock,
+            config,
+        });
         Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
     }
 }

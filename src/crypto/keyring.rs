@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::master::MasterKey;
-use super::random_bytes;
-use super::sealer::{self, Sealer};
+use super::sealer::{self, NonceBytes, Sealer};
+use super::{fill_random, random_bytes};
 use crate::error::Error;
 
 /// A key is renewed when it has sealed this many values. With random nonces of 96 bits, two of 2^32 values share
@@ -55,6 +55,7 @@ pub struct StackKey {
     /// For keyed hashes; made from the first key, and of no use to find it.
     hash_key: Zeroizing<[u8; KEY_BYTES]>,
     stack_uid: String,
+    secret_label: Vec<u8>,
     /// Values that the newest key has sealed since it was opened here.
     n_seals: AtomicU64,
 }
@@ -103,6 +104,12 @@ impl Keyring {
         Ok((StackKey::new(&key, stack_uid), sealed, master.fingerprint.clone()))
     }
 
+    /// The key of a stack, if it has been opened. It opens all that was sealed so far: a renewed key seals nothing
+    /// before it has taken the old one's place here.
+    pub fn opened_key(&self, stack_id: i64) -> Option<Arc<StackKey>> {
+        self.stacks.read().expect(NO_PANIC).get(&stack_id).cloned()
+    }
+
     /// The key of a stack, opened once and then kept in memory.
     pub fn stack_key(&self, stack_id: i64, stack_uid: &str, sealed: &[u8]) -> Result<Arc<StackKey>, Error> {
         let n_generations = sealed.len().saturating_sub(SEAL_BYTES) / KEY_BYTES;
@@ -112,7 +119,13 @@ impl Keyring {
             return Ok(key.clone());
         }
         let key = Arc::new(StackKey::new(&self.open_stack_key(stack_uid, sealed)?, stack_uid));
-        self.stacks.write().expect(NO_PANIC).insert(stack_id, key.clone());
+        let mut stacks = self.stacks.write().expect(NO_PANIC);
+        // Somebody may have opened a renewed key meanwhile; that one stays.
+        let is_newest =
+            stacks.get(&stack_id).is_none_or(|kept| kept.generations.len() < key.generations.len());
+        if is_newest {
+            stacks.insert(stack_id, key.clone());
+        }
         Ok(key)
     }
 
@@ -205,7 +218,7 @@ impl Master {
     }
 
     fn seal(&self, label: &[u8], plain: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealer.seal(0, label, plain)
+        self.sealer.seal(0, label, &[plain])
     }
 
     fn open(&self, label: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -234,26 +247,25 @@ impl StackKey {
             generations: keys.iter().map(Sealer::new).collect(),
             hash_key: Zeroizing::new(hash_key.into()),
             stack_uid: stack_uid.to_string(),
+            secret_label: label("secret", stack_uid),
             n_seals: AtomicU64::new(0),
         }
     }
 
     /// Seals a value of this stack; `what` says what it is, and must be said again to open it.
     pub fn seal(&self, what: &str, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        if self.n_seals.fetch_add(1, Ordering::Relaxed) >= SEALS_MAX {
-            return Err(Error::internal(
-                "seal a value",
-                "the stack's key has sealed too many, and was not renewed",
-            ));
-        }
-        let newest = self.generations.len() - 1;
-        self.generations[newest].seal(newest as u8, &self.label(what), plain)
+        self.seal_parts(what, &[plain])
+    }
+
+    /// As `seal`, for a value in pieces, which are copied once.
+    pub fn seal_parts(&self, what: &str, parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        let (generation, sealer) = self.newest(1)?;
+        sealer.seal(generation, &label(what, &self.stack_uid), parts)
     }
 
     /// Opens a sealed value; nothing if it is another one, of another stack, or damaged.
     pub fn open(&self, what: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (generation, rest) = sealer::parts(sealed)?;
-        self.generations.get(generation as usize)?.open(&self.label(what), rest)
+        self.open_labelled(&label(what, &self.stack_uid), sealed)
     }
 
     /// A SHA-256 that nobody can reproduce without this key.
@@ -261,19 +273,41 @@ impl StackKey {
         Sha256::new_with_prefix(*self.hash_key).chain_update([what.len() as u8]).chain_update(what)
     }
 
-    /// Encrypts a secret value for the CLI.
-    pub fn encrypt(&self, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        self.seal("secret", plaintext)
+    /// Encrypts secret values for the CLI, each by itself, in their order.
+    pub fn encrypt(&self, plaintexts: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>, Error> {
+        let (generation, sealer) = self.newest(plaintexts.len())?;
+        let mut nonces = vec![NonceBytes::default(); plaintexts.len()];
+        fill_random(nonces.as_flattened_mut())?;
+        let sealed = plaintexts
+            .iter()
+            .zip(nonces)
+            .map(|(plain, nonce)| sealer.seal_with(nonce, generation, &self.secret_label, &[plain.as_ref()]));
+        sealed.collect()
     }
 
     /// The secret value, or nothing if this is no ciphertext of this stack.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
-        self.open("secret", ciphertext)
+        self.open_labelled(&self.secret_label, ciphertext)
     }
 
-    fn label(&self, what: &str) -> Vec<u8> {
-        format!("{what} {}", self.stack_uid).into_bytes()
+    /// The key that seals, which will seal `n` values more.
+    fn newest(&self, n: usize) -> Result<(u8, &Sealer), Error> {
+        if self.n_seals.fetch_add(n as u64, Ordering::Relaxed) >= SEALS_MAX {
+            let why = "the stack's key has sealed too many values, and was not renewed";
+            return Err(Error::internal("seal a value", why));
+        }
+        let newest = self.generations.len() - 1;
+        Ok((newest as u8, &self.generations[newest]))
     }
+
+    fn open_labelled(&self, label: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (generation, rest) = sealer::parts(sealed)?;
+        self.generations.get(generation as usize)?.open(label, rest)
+    }
+}
+
+fn label(what: &str, stack_uid: &str) -> Vec<u8> {
+    format!("{what} {stack_uid}").into_bytes()
 }
 
 fn stack_key_label(stack_uid: &str) -> Vec<u8> {

@@ -6,12 +6,14 @@
 pub mod checkpoint;
 mod chunk;
 pub mod event;
+pub mod fold;
 pub mod history;
 pub mod journal;
 pub mod key;
 pub mod meta;
 mod readers;
 mod schema;
+pub mod sealed;
 pub mod secret;
 pub mod stack;
 pub mod update;
