@@ -231,9 +231,10 @@ impl Job for EndUpdate {
             Some(version) => Some(self.store_version(tx, &update, version)?),
             None => None,
         };
+        // The clock may have gone back since: nothing ends before it began.
         const SQL: &str = "
             UPDATE updates
-            SET status = ?2, ended_at_unix = ?3, end_note = ?4, findings = ?5, n_resources = ?6,
+            SET status = ?2, ended_at_unix = max(?3, coalesce(started_at_unix, ?3)), end_note = ?4, findings = ?5, n_resources = ?6,
                 delivered = ?7, base_deployment_id = NULL
             WHERE id = ?1";
         let delivered = delivered_hashes(tx.conn, update.id)?;
