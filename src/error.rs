@@ -28,6 +28,8 @@ pub enum Error {
     Busy,
     /// The disk is full. Nothing of the request was stored; it works again when there is space.
     OutOfSpace,
+    /// What is stored is damaged, or was edited. Holds the sentence: what of which stack or update, and what to do.
+    Damaged(String),
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
     Internal {
         /// What was being done, as "read the stack's journal".
@@ -56,7 +58,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Error::Unauthorized(why) | Error::Forbidden(why) => f.write_str(why),
-            Error::NotFound(why) | Error::Conflict(why) => f.write_str(why),
+            Error::NotFound(why) | Error::Conflict(why) | Error::Damaged(why) => f.write_str(why),
             Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),

@@ -21,7 +21,7 @@ pub fn dispatch(app: &App, request: &mut Request) -> Response {
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ Error::Internal { .. }) = &result {
+    if let Err(error @ (Error::Damaged(_) | Error::Internal { .. })) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));

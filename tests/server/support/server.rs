@@ -37,6 +37,24 @@ impl TestServer {
         process.restart();
     }
 
+    /// Its database, beside the server that has it open.
+    pub fn database(&self) -> rusqlite::Connection {
+        let path = self.dir().join("pulumi-backend.db");
+        let conn = rusqlite::Connection::open(path).expect("open the server's database");
+        conn.busy_timeout(std::time::Duration::from_secs(30)).expect("wait for the server");
+        conn
+    }
+
+    /// The folder of its data.
+    pub fn dir(&self) -> std::path::PathBuf {
+        self.process.lock().expect("process").dir().to_path_buf()
+    }
+
+    /// What it has printed since its start.
+    pub fn log(&self) -> String {
+        self.process.lock().expect("process").log()
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.client.address())
