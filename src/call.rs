@@ -7,6 +7,15 @@ use crate::error::Error;
 use crate::http::{Deflated, Request};
 use crate::store::update::Update;
 
+/// Which way a request came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// Through the gate.
+    Network,
+    /// Through the control socket, which only the owner of the data can open.
+    Local,
+}
+
 /// Who calls, after the access check of the route.
 pub enum Caller {
     /// Nobody in particular: the route is open to all.
@@ -16,9 +25,14 @@ pub enum Caller {
         /// The name that the history shows.
         name: String,
     },
+    /// The administrator of the machine, at the control socket.
+    LocalAdmin,
     /// The CLI that holds the lease of this update; the update may have ended meanwhile.
     Lease(Box<Update>),
 }
+
+/// The name of the local administrator in records; no user can have it.
+pub const LOCAL_ADMIN: &str = "(local administrator)";
 
 /// One call: a request that has found its route and passed its access check.
 pub struct Call<'a> {
@@ -50,6 +64,7 @@ impl Call<'_> {
         match &self.caller {
             Caller::User { name } => name,
             Caller::Anyone => "",
+            Caller::LocalAdmin => LOCAL_ADMIN,
             Caller::Lease(update) => &update.requested_by,
         }
     }

@@ -43,3 +43,9 @@ pub const LEASE_SECS: i64 = 300;
 pub const HOUSEKEEPING_MILLIS: u64 = 1000;
 /// Times that an update's end is worked out anew because the update went on meanwhile.
 pub const END_ATTEMPTS_MAX: usize = 20;
+
+/// How long `--master-key-command` may take, in seconds: a key service across the world answers in less.
+pub const KEY_COMMAND_SECS: u64 = 30;
+
+/// What it may print, in bytes; a key has 64, and its complaints are for a person to read.
+pub const KEY_COMMAND_OUTPUT_BYTES: usize = 4096;

@@ -1,6 +1,8 @@
 //! Keys, seals and tokens. Everything random comes from the operating system; a failure there stops the call.
 
 pub mod keyring;
+pub mod master;
+mod sealer;
 pub mod token;
 
 use crate::error::Error;

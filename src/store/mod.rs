@@ -9,6 +9,7 @@ pub mod event;
 pub mod fold;
 pub mod history;
 pub mod journal;
+pub mod key;
 pub mod meta;
 pub mod program;
 mod readers;

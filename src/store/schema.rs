@@ -20,7 +20,8 @@ CREATE TABLE stacks (
     org             TEXT NOT NULL,
     project         TEXT NOT NULL,
     name            TEXT NOT NULL,
-    key_sealed      BLOB NOT NULL,
+    key_sealed      BLOB NOT NULL,          -- its keys, oldest first, under the master key
+    n_seals         INTEGER NOT NULL DEFAULT 0,     -- values that the newest of them has sealed, about
     tags            TEXT NOT NULL,          -- JSON object
     version         INTEGER NOT NULL DEFAULT 0,     -- number of the latest started update or import
     deployment_id   INTEGER,                -- what export returns; none before the first

@@ -296,7 +296,7 @@ fn base64(text: &str) -> String {
 }
 
 fn check_nothing_lies_in_the_clear(server: &TestServer) {
-    for file in std::fs::read_dir(server.dir()).expect("the server's folder") {
+    for file in std::fs::read_dir(server.folder()).expect("the server's folder") {
         let path = file.expect("a file").path();
         if path.is_file() {
             let bytes = std::fs::read(&path).expect("read a file of the server");

@@ -5,6 +5,7 @@ use super::http::{Client, Request, Response};
 use super::process::ServerProcess;
 use super::stack::TestStack;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// The organization of the open mode.
@@ -39,20 +40,25 @@ impl TestServer {
 
     /// Its database, beside the server that has it open.
     pub fn database(&self) -> rusqlite::Connection {
-        let path = self.dir().join("pulumi-backend.db");
+        let path = self.folder().join("pulumi-backend.db");
         let conn = rusqlite::Connection::open(path).expect("open the server's database");
         conn.busy_timeout(std::time::Duration::from_secs(30)).expect("wait for the server");
         conn
     }
 
-    /// The folder of its data.
-    pub fn dir(&self) -> std::path::PathBuf {
-        self.process.lock().expect("process").dir().to_path_buf()
-    }
-
     /// What it has printed since its start.
     pub fn log(&self) -> String {
         self.process.lock().expect("process").log()
+    }
+
+    /// The folder of the database and the key.
+    pub fn folder(&self) -> PathBuf {
+        self.process.lock().expect("process").dir().to_path_buf()
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    pub fn stop(&self) {
+        self.process.lock().expect("process").stop();
     }
 
     /// `http://127.0.0.1:PORT`.
