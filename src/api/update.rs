@@ -62,7 +62,7 @@ fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Erro
         kind,
         is_dry_run: program.options.dry_run || kind == UpdateKind::Preview,
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, &text, deflated)?,
+        program: store::program::seal(&key, &uid, &text, deflated)?,
         now_unix: app.now_unix(),
     })?;
     Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))
@@ -192,7 +192,7 @@ pub fn complete(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
     };
     let update_id = call.lease()?.id;
-    let ending = Ending { status, note: None, only_if_expired_by_unix: None };
+    let ending = Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false };
     match state::end(app, update_id, &ending) {
         Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => after_the_end(app, update_id, status),
@@ -210,7 +210,8 @@ fn after_the_end(app: &App, update_id: i64, status: UpdateStatus) -> Result<Resp
     }
 }
 
-/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays.
+/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays; but if a part of that
+/// is damaged, it is left out, for otherwise the stack would be locked for ever.
 ///
 /// Errors: 404 unknown; 409 if it has completed, or was never started.
 pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
@@ -219,9 +220,14 @@ pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
         return Err(Error::Conflict(format!("The update '{}' has not been started.", update.uid)));
     }
     let note = format!("it was cancelled by {}", call.user_name());
-    let ending = Ending { status: UpdateStatus::Cancelled, note: Some(note), only_if_expired_by_unix: None };
+    let ending = Ending {
+        status: UpdateStatus::Cancelled,
+        note: Some(note),
+        only_if_expired_by_unix: None,
+        leaves_out_damage: true,
+    };
     match state::end(app, update.id, &ending) {
-        Ok(_) => Response::json(&json!({})),
+        Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => {
             let update = app.store.read(|conn| store::update::read(conn, update.id))?;
             match update.status {

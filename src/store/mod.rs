@@ -12,6 +12,7 @@ pub mod journal;
 pub mod key;
 pub mod mac;
 pub mod meta;
+pub mod program;
 mod readers;
 mod schema;
 pub mod sealed;
@@ -112,6 +113,18 @@ fn make_private(path: &Path) -> Result<(), Error> {
         Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(cause) => Err(Error::internal(format!("create {}", path.display()), cause)),
     }
+}
+
+/// Whether an error tells of what is stored, and not of a disk or a moment that may pass.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let cause = match error {
+        Error::Damaged(_) => return true,
+        Error::Internal { cause, .. } => cause,
+        _ => return false,
+    };
+    let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
 }
 
 impl From<rusqlite::Error> for Error {

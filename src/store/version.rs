@@ -168,3 +168,9 @@ pub fn read_n_bytes(conn: &Connection, deployment_id: i64) -> Result<usize, Erro
     const SQL: &str = "SELECT n_bytes FROM deployments WHERE id = ?1";
     Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
 }
+
+/// Whether a deployment is there.
+pub fn has_deployment(conn: &Connection, deployment_id: i64) -> Result<bool, Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM deployments WHERE id = ?1)";
+    Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
+}
