@@ -19,6 +19,11 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// Too many wrong tokens from one address; the next is looked at after `retry_secs`.
+    TooManyAttempts {
+        /// Seconds to wait.
+        retry_secs: i64,
+    },
     /// A body, or what it inflates to, is over its limit.
     TooLarge {
         /// The limit in bytes.
@@ -61,6 +66,7 @@ impl std::fmt::Display for Error {
             Error::NotFound(why) | Error::Conflict(why) => f.write_str(why),
             Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
+            Error::TooManyAttempts { .. } => f.write_str("too many wrong tokens from this address"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
             Error::Damaged(what) => write!(

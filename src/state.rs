@@ -16,6 +16,7 @@ use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http;
 use crate::limits;
+use crate::store::audit::{Audited, Event, Who};
 use crate::store::stack::Stack;
 use crate::store::update::{EndState, EndUpdate, Progress, Update};
 use crate::store::version::Encoded;
@@ -83,6 +84,16 @@ pub struct Ending {
     pub only_if_expired_by_unix: Option<i64>,
     /// A person wants it to end even if a part of what it reported is damaged.
     pub leaves_out_damage: bool,
+    /// What is recorded of it, unless it is a preview.
+    pub event: Event,
+}
+
+impl Ending {
+    fn event_of(&self, update: &Update) -> Event {
+        let version = update.version.map_or(String::new(), |version| format!(", version {version}"));
+        let detail = format!("{} {}{version}", update.kind.as_str(), update.uid);
+        Event { result: self.status.as_str().into(), detail, ..self.event.clone() }
+    }
 }
 
 /// Ends a running update: what it reported becomes the stack's state.
@@ -113,7 +124,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
-        let is_done = app.store.write(EndUpdate {
+        let job = EndUpdate {
             update_id,
             status: ending.status,
             note: ending.note.clone(),
@@ -122,8 +133,9 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             findings: store::program::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
-        })?;
-        if is_done {
+        };
+        let entry = (!update.is_dry_run).then(|| app.entry(ending.event_of(&update)));
+        if app.store.write(Audited { job, entry })? {
             // If the housekeeper is busy, the one who asks waits a little longer.
             let _ = app.warm.try_send(update.stack_id);
             return Ok(findings);
@@ -141,6 +153,11 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
             note: Some("its lease ran out, as the CLI that held it was not heard of any more".into()),
             only_if_expired_by_unix: Some(by_unix),
             leaves_out_damage: false,
+            event: match expiry_event(app, update_id) {
+                Ok(event) => event,
+                Err(Error::NotFound(_)) => continue,
+                Err(cause) => return Err(cause),
+            },
         };
         match end(app, update_id, &ending) {
             // It ended by itself meanwhile.
@@ -149,6 +166,21 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn expiry_event(app: &App, update_id: i64) -> Result<Event, Error> {
+    let stack = app.store.read(|conn| {
+        let update = store::update::read(conn, update_id)?;
+        store::stack::read(conn, update.stack_id)
+    })?;
+    Ok(Event {
+        who: Who { at_unix: app.now_unix(), actor: "(server)".into(), ..Who::default() },
+        action: "update.expire",
+        target: stack.stack_ref.to_string(),
+        org: stack.stack_ref.org.to_string(),
+        result: String::new(),
+        detail: String::new(),
+    })
 }
 
 /// What a running update has written, as it is stored.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, Caller};
 use crate::crypto;
 use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
@@ -27,7 +27,24 @@ pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
         let state = state::current(app, conn, &stack)?;
         body(app, call, conn, &stack, state)
     })?;
+    note_read(app, call, "stack.export", &stack_ref, String::new())?;
     Ok(Response::of(200, body))
+}
+
+/// Records that a state or its secrets were read, before they go out. In the open mode nobody could say by whom.
+pub fn note_read(
+    app: &App,
+    call: &Call,
+    action: &'static str,
+    stack_ref: &StackRef,
+    detail: String,
+) -> Result<(), Error> {
+    if matches!(&call.caller, Caller::User(user) if user.token.is_none()) {
+        return Ok(());
+    }
+    let mut event = call.stack_event(app.now_unix(), action, stack_ref);
+    event.detail = detail;
+    app.record(event)
 }
 
 /// The deployment at the end of update `{version}`. 404 if there is none of that number.
@@ -45,6 +62,7 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
         body(app, call, conn, &stack, deployment_id.map_or(State::Empty, State::Stored))
     })?;
+    note_read(app, call, "stack.export", &stack_ref, format!("version {version}"))?;
     Ok(Response::of(200, body))
 }
 
@@ -81,7 +99,8 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
     let key = app.stack_key(&stack)?;
-    app.store.write(Import {
+    let event = call.stack_event(app.now_unix(), "stack.import", &stack_ref);
+    let job = Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
@@ -89,7 +108,8 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
         deployment: Encoded::new(&app.store, &key, Some(stack.id), &deployment)?,
         findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
-    })?;
+    };
+    app.write_recorded(job, event)?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
 }
 

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::program::Program;
 use crate::state::{self, Ending};
 use crate::store;
+use crate::store::audit::Audited;
 use crate::store::update::{CreateUpdate, RenewLease, StartUpdate, Update};
 
 /// The newest journal version that is understood.
@@ -115,14 +116,18 @@ pub fn start(app: &App, call: &mut Call) -> Result<Response, Error> {
     let now_unix = app.now_unix();
     let lease_expires_at_unix = now_unix + app.config.lease_secs;
     let journal_version = request.journal_version.clamp(0, JOURNAL_VERSION_MAX);
-    let version = app.store.write(StartUpdate {
+    let mut event = call.stack_event(now_unix, "update.start", &call.stack_ref()?);
+    event.detail = format!("{} {}", update.kind.as_str(), update.uid);
+    let job = StartUpdate {
         update_id: update.id,
         lease_hash: lease_token.hash(),
         lease_expires_at_unix,
         tags: request.tags.as_ref().map(tags_json).transpose()?,
         journal_version,
         now_unix,
-    })?;
+    };
+    let entry = (!update.is_dry_run).then(|| app.entry(event));
+    let version = app.store.write(Audited { job, entry })?;
     Response::json(&StartResponse {
         version,
         token: lease_token.reveal(),
@@ -192,7 +197,9 @@ pub fn complete(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
     };
     let update_id = call.lease()?.id;
-    let ending = Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false };
+    let event = call.stack_event(app.now_unix(), "update.end", &call.stack_ref()?);
+    let ending =
+        Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false, event };
     match state::end(app, update_id, &ending) {
         Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => after_the_end(app, update_id, status),
@@ -225,6 +232,7 @@ pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
         note: Some(note),
         only_if_expired_by_unix: None,
         leaves_out_damage: true,
+        event: call.stack_event(app.now_unix(), "update.cancel", &call.stack_ref()?),
     };
     match state::end(app, update.id, &ending) {
         Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),

@@ -1,14 +1,21 @@
 //! The program's commands: each a thin client of the control socket, but for `serve`, which makes the server.
 
+mod audit;
 mod client;
 mod health;
 mod help;
 mod invocation;
+mod issuer;
 mod key;
+mod org;
 mod serve;
 mod signal;
 mod stack;
 mod table;
+mod target;
+mod time;
+mod token;
+mod user;
 
 use std::io::Write;
 use std::process::ExitCode;

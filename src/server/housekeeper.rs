@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::limits;
 use crate::ops;
+use crate::routes::access;
 use crate::state;
 
 /// The thread that ends leases that have run out and readies exports that will be asked for.
@@ -26,7 +27,10 @@ impl Housekeeper {
         let run = move || loop {
             let done = select! {
                 recv(stopped) -> _ => break,
-                recv(ticks) -> _ => state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app)),
+                recv(ticks) -> _ => {
+                    access::record_denied_counts(&app);
+                    state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app))
+                }
                 recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
             };
             match done {

@@ -3,11 +3,15 @@
 //!
 //! This seam is where another engine would attach: nothing outside this module knows that it is SQLite.
 
+pub mod account;
+pub mod audit;
 pub mod checkpoint;
 mod chunk;
 pub mod event;
 pub mod fold;
+pub mod grant;
 pub mod history;
+pub mod issuer;
 pub mod journal;
 pub mod key;
 pub mod mac;
@@ -18,6 +22,7 @@ mod schema;
 pub mod sealed;
 pub mod secret;
 pub mod stack;
+pub mod token;
 pub mod update;
 pub mod version;
 mod writer;
@@ -57,6 +62,11 @@ impl Store {
     /// Errors: the job's own; `Busy` at once when the writer's queue is full.
     pub fn write<J: Job>(&self, job: J) -> Result<J::Output, Error> {
         self.writer.write(job)
+    }
+
+    /// Queues a job that nobody waits for. If it is lost with the process, or to a full queue, that is no harm.
+    pub fn write_later<J: Job>(&self, job: J) {
+        self.writer.write_later(job);
     }
 
     /// Runs `query` on one consistent view of the database, which includes all that was ever acknowledged.

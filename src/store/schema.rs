@@ -162,6 +162,82 @@ CREATE TABLE decryptions (
     what       BLOB NOT NULL                -- sealed: the secret's name, or the command's
 ) STRICT;
 CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
+
+-- Users and organizations share one space of names: a user's name is also that of a personal organization.
+CREATE TABLE accounts (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind            TEXT NOT NULL CHECK (kind IN ('user', 'organization')),
+    is_admin        INTEGER NOT NULL DEFAULT 0,     -- of the server
+    is_disabled     INTEGER NOT NULL DEFAULT 0,
+    created_at_unix INTEGER NOT NULL
+) STRICT;
+
+-- What users may do, beside all in their personal organization.
+CREATE TABLE grants (
+    account_id      INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    org             TEXT NOT NULL,          -- or *
+    project         TEXT NOT NULL,          -- with * for any characters
+    stack           TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    created_at_unix INTEGER NOT NULL,
+    PRIMARY KEY (account_id, org, project, stack, role)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_by_org ON grants(org);
+
+-- Access tokens that are valid; a revoked one is deleted. Only their hashes are kept.
+CREATE TABLE tokens (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid               TEXT NOT NULL UNIQUE,
+    hash              BLOB NOT NULL UNIQUE,         -- SHA-256
+    account_id        INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    name              TEXT NOT NULL,
+    role              TEXT,                 -- a scope takes away from what the owner may; a machine token has only that
+    patterns          TEXT,                 -- of the scope: JSON array of texts
+    is_exchanged      INTEGER NOT NULL DEFAULT 0,   -- for a token of another issuer
+    created_by        TEXT NOT NULL,
+    created_at_unix   INTEGER NOT NULL,
+    expires_at_unix   INTEGER,
+    last_used_at_unix INTEGER,
+    last_used_address TEXT
+) STRICT;
+CREATE INDEX tokens_by_account ON tokens(account_id);
+CREATE INDEX tokens_by_expiry ON tokens(expires_at_unix) WHERE is_exchanged = 1;
+
+-- Whose tokens are taken in exchange for one of ours, and what that may do.
+CREATE TABLE issuers (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid             TEXT NOT NULL UNIQUE,
+    url             TEXT NOT NULL,          -- the claim `iss`
+    org             TEXT NOT NULL,
+    audience        TEXT NOT NULL,          -- what the claim `aud` must have
+    claims          TEXT NOT NULL,          -- JSON object: claim to pattern
+    role            TEXT NOT NULL,
+    patterns        TEXT NOT NULL,          -- JSON array of texts
+    key_set         TEXT NOT NULL,          -- JSON; empty if it is fetched
+    key_set_url     TEXT NOT NULL,          -- empty if it is given
+    lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
+    created_at_unix INTEGER NOT NULL
+) STRICT;
+CREATE INDEX issuers_by_url ON issuers(url);
+
+-- Who did what. Each row's hash covers the row and the hash before it, under a key that is not in here in clear.
+CREATE TABLE audit (
+    sequence   INTEGER PRIMARY KEY,
+    at_unix    INTEGER NOT NULL,
+    actor      TEXT NOT NULL,
+    token      TEXT NOT NULL,               -- its name
+    token_uid  TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    org        TEXT NOT NULL,               -- empty for what concerns the whole server
+    target     TEXT NOT NULL,
+    result     TEXT NOT NULL,
+    detail     TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    hash       BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_by_org ON audit(org, sequence);
 ";
 
 /// Brings the database up to date, each migration in a transaction of its own.

@@ -219,6 +219,10 @@ impl Job for EndUpdate {
     const NAME: &'static str = "end_update";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let update = read_running(tx.conn, self.update_id)?;
         let is_renewed =

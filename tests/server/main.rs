@@ -1,5 +1,7 @@
 //! The server as a black box: the real binary, real HTTP, a database in a temporary folder.
 
+mod access;
+mod admin;
 mod api;
 mod command;
 mod crash;

@@ -6,6 +6,9 @@ pub mod deployment;
 pub mod gzip;
 pub mod http;
 pub mod json;
+#[cfg(feature = "tls")]
+pub mod oidc;
+pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
