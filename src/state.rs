@@ -3,6 +3,8 @@
 //! The heavy work (read, replay, compress) is done here by whoever asks; the writer's job checks that the update
 //! did not go on meanwhile, and if it did, the work is done anew.
 
+mod salvage;
+
 use crate::app::App;
 use crate::cache::Gzip;
 use crate::call;
@@ -80,6 +82,8 @@ pub struct Ending {
     pub note: Option<String>,
     /// If given: only if the lease has run out by this time.
     pub only_if_expired_by_unix: Option<i64>,
+    /// A person wants it to end even if a part of what it reported is damaged.
+    pub leaves_out_damage: bool,
     /// What is recorded of it, unless it is a preview.
     pub event: Event,
 }
@@ -101,14 +105,22 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
         let (update, key, written) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
-            let written = Written::read(conn, &key, &update)?;
+            let written = Written::read(conn, &key, &update);
             Ok((update, key, written))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
             return Ok(None);
         }
-        let progress = written.progress.clone();
-        let (state, findings) = written.end_state(app, &key, &update)?;
+        let worked_out = written.and_then(|written| {
+            let (state, findings) = written.end_state(app, &key, &update)?;
+            Ok((written.progress, state, findings))
+        });
+        let (progress, state, findings) = match worked_out {
+            Err(cause) if ending.leaves_out_damage && store::is_damage(&cause) => {
+                salvage::end_state(app, &key, &update, cause)?
+            }
+            worked_out => worked_out?,
+        };
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
@@ -118,7 +130,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             note: ending.note.clone(),
             progress,
             state,
-            findings: store::update::seal_findings(&key, &update.uid, findings.as_deref())?,
+            findings: store::program::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
         };
@@ -140,6 +152,7 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
             status: UpdateStatus::Cancelled,
             note: Some("its lease ran out, as the CLI that held it was not heard of any more".into()),
             only_if_expired_by_unix: Some(by_unix),
+            leaves_out_damage: false,
             event: match expiry_event(app, update_id) {
                 Ok(event) => event,
                 Err(Error::NotFound(_)) => continue,
@@ -250,7 +263,7 @@ impl Written {
 
 /// The version of the CLI that runs an update, for the manifest of what it leaves.
 fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
-    let program = store::update::read_program(conn, key, update)?;
+    let program = store::program::read(conn, key, update)?;
     let program: crate::program::Program = call::parse(&program)?;
     Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
 }

@@ -104,9 +104,9 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, "{}", None)?,
+        program: store::program::seal(&key, &uid, "{}", None)?,
         deployment: Encoded::new(&app.store, &key, Some(stack.id), &deployment)?,
-        findings: store::update::seal_findings(&key, &uid, findings.as_deref())?,
+        findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
     };
     app.write_recorded(job, event)?;

@@ -63,7 +63,7 @@ fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Erro
         kind,
         is_dry_run: program.options.dry_run || kind == UpdateKind::Preview,
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, &text, deflated)?,
+        program: store::program::seal(&key, &uid, &text, deflated)?,
         now_unix: app.now_unix(),
     })?;
     Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))
@@ -198,7 +198,8 @@ pub fn complete(app: &App, call: &mut Call) -> Result<Response, Error> {
     };
     let update_id = call.lease()?.id;
     let event = call.stack_event(app.now_unix(), "update.end", &call.stack_ref()?);
-    let ending = Ending { status, note: None, only_if_expired_by_unix: None, event };
+    let ending =
+        Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false, event };
     match state::end(app, update_id, &ending) {
         Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => after_the_end(app, update_id, status),
@@ -216,7 +217,8 @@ fn after_the_end(app: &App, update_id: i64, status: UpdateStatus) -> Result<Resp
     }
 }
 
-/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays.
+/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays; but if a part of that
+/// is damaged, it is left out, for otherwise the stack would be locked for ever.
 ///
 /// Errors: 404 unknown; 409 if it has completed, or was never started.
 pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
@@ -229,10 +231,11 @@ pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
         status: UpdateStatus::Cancelled,
         note: Some(note),
         only_if_expired_by_unix: None,
+        leaves_out_damage: true,
         event: call.stack_event(app.now_unix(), "update.cancel", &call.stack_ref()?),
     };
     match state::end(app, update.id, &ending) {
-        Ok(_) => Response::json(&json!({})),
+        Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => {
             let update = app.store.read(|conn| store::update::read(conn, update.id))?;
             match update.status {

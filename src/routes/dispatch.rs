@@ -22,7 +22,7 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ Error::Internal { .. }) = &result {
+    if let Err(error @ (Error::Internal { .. } | Error::Damaged(_))) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));
@@ -121,7 +121,10 @@ fn answer(
     if let (Err(error @ Error::Forbidden(_)), Caller::User(_)) = (&result, &call.caller) {
         access::note_denied(app, route, parameters, &call.address, request_id, &call.caller, error);
     }
-    result
+    result.map_err(|error| match (error, route.stack_of(parameters)) {
+        (Error::Damaged(what), Some(stack)) => Error::Damaged(format!("stack '{stack}': {what}")),
+        (error, _) => error,
+    })
 }
 
 /// One line a request, at debug level; problems of ours have a line of their own.

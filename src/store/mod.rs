@@ -14,7 +14,9 @@ pub mod history;
 pub mod issuer;
 pub mod journal;
 pub mod key;
+pub mod mac;
 pub mod meta;
+pub mod program;
 mod readers;
 mod schema;
 pub mod sealed;
@@ -29,6 +31,7 @@ use std::path::Path;
 
 pub use rusqlite::Connection;
 
+use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
@@ -44,10 +47,14 @@ impl Store {
     /// Opens or makes the database at `path` and brings its tables up to date.
     ///
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
-    pub fn open(path: &Path) -> Result<Store, Error> {
+    ///
+    /// `row_hasher` begins with the server's key.
+    pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
+        mac::register(&conn, &row_hasher)?;
         schema::migrate(&mut conn)?;
-        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path) })
+        mac::install(&conn)?;
+        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
     }
 
     /// Carries out a job. `Ok` means: committed and on disk.
@@ -118,10 +125,25 @@ fn make_private(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether an error tells of what is stored, and not of a disk or a moment that may pass.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let cause = match error {
+        Error::Damaged(_) => return true,
+        Error::Internal { cause, .. } => cause,
+        _ => return false,
+    };
+    let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Error::Damaged(cause.to_string())
+            }
             _ => Error::internal("use the database", cause),
         }
     }

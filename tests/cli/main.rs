@@ -23,6 +23,7 @@ mod process;
 mod support;
 
 mod access;
+mod automation;
 mod config;
 mod conflict;
 mod crash;

@@ -11,4 +11,7 @@ mod limits;
 mod model;
 mod replay;
 mod retry;
+mod salvage;
+mod sealed;
+mod shared;
 mod support;
