@@ -42,6 +42,15 @@ pub const GUARDED: &[Guarded] = &[
         "findings", "end_note", "delivered",
     ] },
     Guarded { table: "checkpoints", key: &["update_id"], columns: &["hash", "deployment_id"] },
+    Guarded { table: "accounts", key: &["id"], columns: &["name", "kind", "is_admin", "is_disabled", "created_at_unix"] },
+    Guarded { table: "grants", key: &["account_id", "org", "project", "stack", "role"], columns: &["created_at_unix"] },
+    Guarded { table: "tokens", key: &["id"], columns: &[
+        "uid", "hash", "account_id", "name", "role", "patterns", "is_exchanged", "created_by", "created_at_unix",
+        "expires_at_unix", "last_used_at_unix", "last_used_address",
+    ] },
+    Guarded { table: "issuers", key: &["id"], columns: &[
+        "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "lifetime_secs", "created_at_unix",
+    ] },
     Guarded { table: "totals", key: &["name"], columns: &["n"] },
 ];
 

@@ -170,7 +170,8 @@ CREATE TABLE accounts (
     kind            TEXT NOT NULL CHECK (kind IN ('user', 'organization')),
     is_admin        INTEGER NOT NULL DEFAULT 0,     -- of the server
     is_disabled     INTEGER NOT NULL DEFAULT 0,
-    created_at_unix INTEGER NOT NULL
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
 ) STRICT;
 
 -- What users may do, beside all in their personal organization.
@@ -181,6 +182,7 @@ CREATE TABLE grants (
     stack           TEXT NOT NULL,
     role            TEXT NOT NULL,
     created_at_unix INTEGER NOT NULL,
+    mac             BLOB,
     PRIMARY KEY (account_id, org, project, stack, role)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX grants_by_org ON grants(org);
@@ -199,7 +201,8 @@ CREATE TABLE tokens (
     created_at_unix   INTEGER NOT NULL,
     expires_at_unix   INTEGER,
     last_used_at_unix INTEGER,
-    last_used_address TEXT
+    last_used_address TEXT,
+    mac               BLOB
 ) STRICT;
 CREATE INDEX tokens_by_account ON tokens(account_id);
 CREATE INDEX tokens_by_expiry ON tokens(expires_at_unix) WHERE is_exchanged = 1;
@@ -214,10 +217,10 @@ CREATE TABLE issuers (
     claims          TEXT NOT NULL,          -- JSON object: claim to pattern
     role            TEXT NOT NULL,
     patterns        TEXT NOT NULL,          -- JSON array of texts
-    key_set         TEXT NOT NULL,          -- JSON; empty if it is fetched
-    key_set_url     TEXT NOT NULL,          -- empty if it is given
+    key_set         TEXT NOT NULL,          -- JSON: the public keys
     lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
-    created_at_unix INTEGER NOT NULL
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
 ) STRICT;
 CREATE INDEX issuers_by_url ON issuers(url);
 
