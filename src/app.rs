@@ -1,6 +1,6 @@
 //! App: what every handler can reach.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::keyring::{Keyring, StackKey};
 use crate::error::Error;
+use crate::observe::figures::GateFigures;
 use crate::store::Store;
 use crate::store::stack::Stack;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub warm: Sender<i64>,
     /// The time.
     pub clock: Clock,
+    /// How busy the gate is; not set while there is none.
+    pub gate: OnceLock<Box<dyn Fn() -> GateFigures + Send + Sync>>,
     /// The settings.
     pub config: Config,
 }

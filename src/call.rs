@@ -12,6 +12,8 @@ use crate::store::update::Update;
 pub enum Door {
     /// Through the gate.
     Network,
+    /// Through the address for monitors: without a token, but to little.
+    Management,
     /// Through the control socket, which only the owner of the data can open.
     Local,
 }
@@ -67,6 +69,11 @@ impl Call<'_> {
             Caller::LocalAdmin => LOCAL_ADMIN,
             Caller::Lease(update) => &update.requested_by,
         }
+    }
+
+    /// Where the call came from: an address, or `unix` for a process of this machine.
+    pub fn peer(&self) -> &str {
+        self.request.header("X-Gate-Peer").unwrap_or("unix")
     }
 
     /// The update whose lease the caller holds.

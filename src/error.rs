@@ -26,6 +26,8 @@ pub enum Error {
     },
     /// A queue is full. Nothing changed, so trying again is safe.
     Busy,
+    /// The data cannot be read or written now: a read-only or failing disk. Holds the sentence.
+    Unavailable(String),
     /// The disk is full. Nothing of the request was stored; it works again when there is space.
     OutOfSpace,
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
@@ -56,7 +58,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Error::Unauthorized(why) | Error::Forbidden(why) => f.write_str(why),
-            Error::NotFound(why) | Error::Conflict(why) => f.write_str(why),
+            Error::NotFound(why) | Error::Conflict(why) | Error::Unavailable(why) => f.write_str(why),
             Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),

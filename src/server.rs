@@ -5,10 +5,10 @@ mod edge;
 mod folder;
 mod housekeeper;
 mod key;
+mod listen;
 mod lock;
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -20,9 +20,10 @@ use self::key::KeyOrigin;
 use crate::app::App;
 use crate::cache::ExportCache;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Addr, Config};
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
+use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::store::{self, Store};
 
@@ -45,8 +46,8 @@ struct Data {
 /// What serves the network.
 struct Front {
     edge: Edge,
+    monitors: Option<Edge>,
     housekeeper: Housekeeper,
-    address: SocketAddr,
 }
 
 impl Server {
@@ -55,11 +56,13 @@ impl Server {
     /// Errors: an address beyond loopback (there is no access control yet), a taken port, a foreign or lost key,
     /// another server on the same data.
     pub fn start(config: Config, clock: Clock) -> Result<Server, Error> {
-        refuse_beyond_loopback(&config)?;
         warn_of_short_lease(config.lease_secs);
+        config.remarks.iter().for_each(|remark| log::warn!("{remark}"));
+        let listener = listen::listen(&config.addr)?;
+        refuse_beyond_loopback(&listener)?;
         let data = Data::open(config, clock)?;
         let folder = PrivateFolder::make(&data.app.config.db)?;
-        let front = Front::start(&data, &folder)?;
+        let front = Front::start(&data, listener, &folder)?;
         let control = Control::start(&data.app, &folder)?;
         Ok(Server { data, control, front: Some(front), folder })
     }
@@ -73,8 +76,14 @@ impl Server {
     }
 
     /// Where it listens, if it serves the network.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.front.as_ref().map(|front| front.address)
+    pub fn address(&self) -> Option<&LocalAddress> {
+        self.front.as_ref().map(|front| front.edge.address())
+    }
+
+    /// A look at whether it is well, for as long as it runs: the writer commits.
+    pub fn pulse(&self) -> impl Fn() -> Result<(), Error> + Send + 'static {
+        let app = Arc::downgrade(&self.data.app);
+        move || app.upgrade().map_or(Ok(()), |app| app.store.write(store::meta::Ping))
     }
 
     /// What a person should know who has just started it.
@@ -95,9 +104,17 @@ impl Server {
             "  access  open: on this machine, every token is the user '{}' of organization '{}'\n",
             config.user, config.org
         ));
-        if let Some(address) = self.address() {
-            let shown = address.to_string().replace("127.0.0.1:", "localhost:");
-            lines.push_str(&format!("listening on http://{address}\n\n  pulumi login http://{shown}\n\n"));
+        if let Some(monitors) = self.front.as_ref().and_then(|front| front.monitors.as_ref()) {
+            lines.push_str(&format!("monitors on {}\n", shown(monitors.address())));
+        }
+        match self.address() {
+            Some(address @ LocalAddress::Tcp(_)) => {
+                let url = shown(address);
+                let local = url.replace("127.0.0.1:", "localhost:");
+                lines.push_str(&format!("listening on {url}\n\n  pulumi login {local}\n\n"));
+            }
+            Some(address) => lines.push_str(&format!("listening on {}\n", shown(address))),
+            None => {}
         }
         lines
     }
@@ -106,6 +123,9 @@ impl Server {
     pub fn stop(self) {
         if let Some(front) = self.front {
             front.edge.stop();
+            if let Some(monitors) = front.monitors {
+                monitors.stop();
+            }
             front.housekeeper.stop();
         }
         self.control.stop();
@@ -126,35 +146,52 @@ impl Data {
         key::check(&store, &keyring)?;
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring, exports, warm, clock, config });
+        let app = Arc::new(App { store, keyring, exports, warm, clock, gate: OnceLock::new(), config });
         Ok(Data { app, to_warm, key_origin, _lock: lock })
     }
 }
 
 impl Front {
-    fn start(data: &Data, folder: &PrivateFolder) -> Result<Front, Error> {
-        let wanted = data.app.config.addr;
-        let listener = TcpListener::bind(wanted)
-            .map_err(|cause| Error::internal(format!("listen on {wanted}"), cause))?;
-        let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-        let edge = Edge::start(&data.app, listener, &folder.socket("http"))?;
-        let housekeeper = Housekeeper::start(data.app.clone(), data.to_warm.clone())?;
-        Ok(Front { edge, housekeeper, address })
+    fn start(data: &Data, listener: Listener, folder: &PrivateFolder) -> Result<Front, Error> {
+        let app = &data.app;
+        let monitors = match app.config.management_addr {
+            Some(addr) => {
+                let listener = listen::open(&Addr::Tcp(addr))?;
+                Some(Edge::for_monitors(app, listener, &folder.socket("monitors"))?)
+            }
+            None => None,
+        };
+        let edge = Edge::start(app, listener, &folder.socket("http"))?;
+        let watch = edge.watch();
+        let is_first = app.gate.set(Box::new(move || watch.figures())).is_ok();
+        assert!(is_first, "an app has one gate");
+        let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
+        Ok(Front { edge, monitors, housekeeper })
     }
 }
 
-fn refuse_beyond_loopback(config: &Config) -> Result<(), Error> {
-    if config.addr.ip().is_loopback() {
+/// As in `pulumi login`.
+fn shown(address: &LocalAddress) -> String {
+    match address {
+        LocalAddress::Tcp(address) => format!("http://{address}"),
+        LocalAddress::Unix(Some(path)) => format!("unix:{}", path.display()),
+        LocalAddress::Unix(None) => "an inherited socket".into(),
+    }
+}
+
+fn refuse_beyond_loopback(listener: &Listener) -> Result<(), Error> {
+    let Listener::Tcp(tcp) = listener else { return Ok(()) };
+    let address = tcp.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
+    if address.ip().is_loopback() {
         return Ok(());
     }
     Err(Error::invalid(
         "addr",
         format!(
-            "{} can be reached from other machines, and this server has no users yet: everybody could read every \
-             secret. Listen on 127.0.0.1 (--addr 127.0.0.1:{}) and reach it through an SSH tunnel or a proxy that \
-             checks who calls",
-            config.addr,
-            config.addr.port()
+            "{address} can be reached from other machines, and this server has no users yet: everybody could read \
+             every secret. Listen on 127.0.0.1 (--addr 127.0.0.1:{}) and reach it through an SSH tunnel or a proxy \
+             that checks who calls",
+            address.port()
         ),
     ))
 }

@@ -1,5 +1,6 @@
 //! The vendor's protocol. A file for each group: its wire types, then its handlers.
 
+pub mod admin;
 pub mod capability;
 pub mod checkpoint;
 pub mod deployment;

@@ -2,30 +2,49 @@
 
 use std::time::Instant;
 
+use log::Level;
+
 use super::table::{ROUTES, Route};
-use super::{access, errors};
+use super::{access, errors, metrics};
 use crate::app::App;
 use crate::call::{Call, Door};
 use crate::crypto;
 use crate::error::Error;
 use crate::http::{Method, Request, Response, pattern};
 use crate::limits;
+use crate::observe::{self, RequestLine};
 
 /// Answers a request, whatever comes.
 pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
     let started = Instant::now();
     let request_id = request_id();
     let found = find(request.method, &request.path);
+    let mut user = String::new();
     let result = match &found {
-        Found::Route(route, parameters) => answer(app, route, parameters, request, door),
+        Found::Route(route, _) if door == Door::Management && !route.is_for_monitors() => {
+            Err(Error::NotFound("this address answers monitors only".into()))
+        }
+        Found::Route(route, parameters) => answer(app, route, parameters, request, door, &mut user),
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ Error::Internal { .. }) = &result {
+    if let Err(error @ (Error::Internal { .. } | Error::Unavailable(_))) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));
-    log_line(&found, request, response.status, started, &request_id);
+    let elapsed = started.elapsed();
+    metrics::count(found.index(), response.status, elapsed);
+    let line = RequestLine {
+        method: request.method.as_str(),
+        route: found.pattern(),
+        path: &request.path,
+        status: response.status,
+        n_bytes: response.body.len(),
+        micros: elapsed.as_micros(),
+        user: &user,
+        request_id: &request_id,
+    };
+    observe::log_request(if app.config.logs_requests { Level::Info } else { Level::Debug }, &line);
     response.with_header("X-Pulumi-Request-ID", request_id)
 }
 
@@ -77,6 +96,24 @@ enum Found {
     Nothing,
 }
 
+impl Found {
+    /// The place of the route in the table.
+    fn index(&self) -> Option<usize> {
+        match self {
+            Found::Route(route, _) => ROUTES.iter().position(|row| std::ptr::eq(row, *route)),
+            _ => None,
+        }
+    }
+
+    /// For log lines.
+    fn pattern(&self) -> &'static str {
+        match self {
+            Found::Route(route, _) => route.pattern,
+            _ => "-",
+        }
+    }
+}
+
 fn find(method: Method, path: &str) -> Found {
     let Some(segments) = pattern::segments(path) else { return Found::Nothing };
     let mut found = Found::Nothing;
@@ -96,24 +133,12 @@ fn answer(
     parameters: &[String],
     request: &mut Request,
     door: Door,
+    user: &mut String,
 ) -> Result<Response, Error> {
     let authorization = request.header("Authorization").unwrap_or("");
     let caller = access::check(app, route, parameters, authorization, door)?;
     let mut call =
         Call { request, parameters: parameters.to_vec(), caller, body_bytes_max: route.body_bytes_max };
+    user.push_str(call.user_name());
     (route.handler)(app, &mut call)
-}
-
-/// One line a request, at debug level; problems of ours have a line of their own.
-fn log_line(found: &Found, request: &Request, status: u16, started: Instant, request_id: &str) {
-    let name = match found {
-        Found::Route(route, _) => route.name,
-        _ => "-",
-    };
-    log::debug!(
-        "{} {} {name} {status} {} us {request_id}",
-        request.method.as_str(),
-        request.path.escape_default(),
-        started.elapsed().as_micros(),
-    );
 }

@@ -21,7 +21,7 @@ pub fn status(error: &Error) -> u16 {
         Error::Conflict(_) => 409,
         Error::Invalid { .. } => 400,
         Error::TooLarge { .. } => 413,
-        Error::Busy => 503,
+        Error::Busy | Error::Unavailable(_) => 503,
         Error::OutOfSpace => 507,
         Error::Internal { .. } => 500,
     }
@@ -38,7 +38,7 @@ pub fn response(error: &Error) -> Response {
     };
     let response = body(status, &sentence);
     match error {
-        Error::Busy | Error::OutOfSpace => response.with_header("Retry-After", "1"),
+        Error::Busy | Error::OutOfSpace | Error::Unavailable(_) => response.with_header("Retry-After", "1"),
         _ => response,
     }
 }

@@ -3,4 +3,5 @@
 pub mod access;
 pub mod dispatch;
 pub mod errors;
+pub mod metrics;
 pub mod table;

@@ -1,7 +1,8 @@
 //! Every endpoint, in one table: dispatch, access, body limits and log lines come from it.
 
+use super::metrics;
 use crate::api::{
-    capability, checkpoint, deployment, event, health, history, journal, secret, stack, update, user,
+    admin, capability, checkpoint, deployment, event, health, history, journal, secret, stack, update, user,
 };
 use crate::app::App;
 use crate::call::Call;
@@ -42,6 +43,13 @@ pub struct Route {
     pub handler: Handler,
 }
 
+impl Route {
+    /// Whether it is one that monitors ask, and that the address for them answers without a token.
+    pub fn is_for_monitors(&self) -> bool {
+        matches!(self.pattern, "/healthz" | "/readyz" | "/metrics")
+    }
+}
+
 const fn route(
     name: &'static str,
     method: Method,
@@ -66,6 +74,12 @@ pub const ROUTES: &[Route] = &[
     route("getRoot", Get, "/", Public, NO_BODY, health::root),
     route("getHealth", Get, "/healthz", Public, NO_BODY, health::healthz),
     route("getReadiness", Get, "/readyz", Public, NO_BODY, health::readyz),
+    route("getMetrics", Get, "/metrics", User, NO_BODY, metrics::page),
+
+    route("adminGetStatus", Get, "/api/admin/status", User, NO_BODY, admin::status),
+    route("adminListLocks", Get, "/api/admin/locks", User, NO_BODY, admin::locks),
+    route("adminGetStack", Get, "/api/admin/stacks/{orgName}/{projectName}/{stackName}", User, NO_BODY, admin::stack),
+    route("adminListVersions", Get, "/api/admin/stacks/{orgName}/{projectName}/{stackName}/versions", User, NO_BODY, admin::versions),
 
     route("getCapabilities", Get, "/api/capabilities", User, NO_BODY, capability::list),
     route("getCLIVersionInfo", Get, "/api/cli/version", Public, NO_BODY, capability::cli_version),

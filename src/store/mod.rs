@@ -3,14 +3,18 @@
 //!
 //! This seam is where another engine would attach: nothing outside this module knows that it is SQLite.
 
+pub mod census;
 pub mod checkpoint;
 mod chunk;
+pub mod disk;
 pub mod event;
 pub mod history;
 pub mod journal;
+pub mod lock;
 pub mod meta;
 mod readers;
-mod schema;
+pub mod retention;
+pub mod schema;
 pub mod secret;
 pub mod stack;
 pub mod update;
@@ -20,11 +24,13 @@ mod writer;
 use std::path::Path;
 
 pub use rusqlite::Connection;
+use rusqlite::ErrorCode;
 
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
 use crate::error::Error;
+use crate::observe::figures::WriterFigures;
 
 /// The database: one writer thread and a pool of readers.
 pub struct Store {
@@ -38,8 +44,18 @@ impl Store {
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
     pub fn open(path: &Path) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
-        schema::migrate(&mut conn)?;
+        schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
         Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path) })
+    }
+
+    /// What the writer counts.
+    pub fn writer_figures(&self) -> &WriterFigures {
+        self.writer.figures()
+    }
+
+    /// Jobs that wait for the writer.
+    pub fn n_queued(&self) -> usize {
+        self.writer.n_queued()
     }
 
     /// Carries out a job. `Ok` means: committed and on disk.
@@ -105,10 +121,17 @@ fn make_private(path: &Path) -> Result<(), Error> {
     }
 }
 
+const UNAVAILABLE: &str =
+    "the server cannot use its disk now (its log says why); nothing was stored, try again";
+
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                log::error!("the database cannot be used: {cause}");
+                Error::Unavailable(UNAVAILABLE.into())
+            }
             _ => Error::internal("use the database", cause),
         }
     }
