@@ -38,7 +38,11 @@ pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
         .collect();
     invocation.show(&json!({ "findings": shown, "status": status }), || match findings.is_empty() {
         true => {
-            format!("all is well: schema {}, SQLite {}\n", status["schemaVersion"], status["sqliteVersion"])
+            format!(
+                "all is well: schema {}, SQLite {}\n",
+                status["schemaVersion"],
+                status["sqliteVersion"].as_str().unwrap_or("?")
+            )
         }
         false => findings.iter().map(text).collect(),
     });

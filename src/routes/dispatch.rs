@@ -44,8 +44,14 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         user: &user,
         request_id: &request_id,
     };
-    observe::log_request(if app.config.logs_requests { Level::Info } else { Level::Debug }, &line);
+    observe::log_request(level(app, &found), &line);
     response.with_header("X-Pulumi-Request-ID", request_id)
+}
+
+/// Monitors ask so often that their lines would hide the others.
+fn level(app: &App, found: &Found) -> Level {
+    let is_monitor = matches!(found, Found::Route(route, _) if route.is_for_monitors());
+    if app.config.logs_requests && !is_monitor { Level::Info } else { Level::Debug }
 }
 
 /// What the gate must know of a request before it reads a body: the body's limit, or the answer that refuses it.

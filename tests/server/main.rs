@@ -3,10 +3,15 @@
 mod api;
 mod command;
 mod crash;
+mod disk;
 mod fake;
 mod lease;
 mod limits;
 mod model;
 mod replay;
+mod retention;
 mod retry;
 mod support;
+mod systemd;
+mod upgrade;
+mod watch;

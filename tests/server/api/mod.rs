@@ -1,5 +1,6 @@
 //! Every call of the protocol's core, one file for each noun.
 
+mod admin;
 mod capability;
 mod checkpoint;
 mod deployment;
@@ -7,6 +8,7 @@ mod event;
 mod health;
 mod history;
 mod journal;
+mod metrics;
 mod secret;
 mod stack;
 mod update;

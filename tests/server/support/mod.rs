@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod deployment;
+pub mod golden;
 pub mod gzip;
 pub mod http;
 pub mod json;
