@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::name::StackRef;
 use crate::error::Error;
-use crate::http::Request;
+use crate::http::{Deflated, Request};
 use crate::store::update::Update;
 
 /// Which way a request came in.
@@ -100,8 +100,14 @@ impl Call<'_> {
 
     /// The body as text, inflated; at most the route's limit.
     pub fn text(&mut self) -> Result<String, Error> {
-        let bytes = self.request.read_body(self.body_bytes_max)?;
-        String::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))
+        self.packed_text().map(|(text, _)| text)
+    }
+
+    /// As `text`, with the stream that it was inflated from, if it was.
+    pub fn packed_text(&mut self) -> Result<(String, Option<Deflated>), Error> {
+        let (bytes, deflated) = self.request.read_packed_body(self.body_bytes_max)?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
+        Ok((text, deflated))
     }
 
     /// The body, a JSON object, as a value of this type.

@@ -4,7 +4,6 @@ pub mod control;
 mod edge;
 mod folder;
 mod housekeeper;
-mod key;
 mod listen;
 mod lock;
 
@@ -16,16 +15,16 @@ use self::control::Control;
 use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
-use self::key::KeyOrigin;
 use crate::app::App;
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
-use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::gate::{Listener, LocalAddress};
 use crate::limits;
-use crate::store::{self, Store};
+use crate::ops::key_source;
+use crate::store::Store;
+use crate::store::meta::Ping;
 
 /// A running server.
 pub struct Server {
@@ -39,7 +38,7 @@ pub struct Server {
 struct Data {
     app: Arc<App>,
     to_warm: Receiver<i64>,
-    key_origin: KeyOrigin,
+    is_key_made: bool,
     _lock: lock::Lock,
 }
 
@@ -83,7 +82,7 @@ impl Server {
     /// A look at whether it is well, for as long as it runs: the writer commits.
     pub fn pulse(&self) -> impl Fn() -> Result<(), Error> + Send + 'static {
         let app = Arc::downgrade(&self.data.app);
-        move || app.upgrade().map_or(Ok(()), |app| app.store.write(store::meta::Ping))
+        move || app.upgrade().map_or(Ok(()), |app| app.store.write(Ping))
     }
 
     /// What a person should know who has just started it.
@@ -91,13 +90,14 @@ impl Server {
         let config = &self.data.app.config;
         let full =
             |path: &std::path::Path| std::path::absolute(path).unwrap_or(path.into()).display().to_string();
-        let (db, key) = (full(&config.db), full(&config.master_key_file));
+        let (db, key) = (full(&config.db), &config.key_source);
         let mut lines =
             format!("pulumi-backend {}\n  data    {db}\n  key     {key}\n", env!("CARGO_PKG_VERSION"));
-        if self.data.key_origin == KeyOrigin::Made {
+        if self.data.is_key_made {
             lines.push_str(
-                "          made just now. Without it no secret can ever be read again:\n          \
-                 keep a copy of it, and not beside the backups of the data.\n",
+                "          made just now. Without this file no state and no secret can ever be read again.\n          \
+                 Copy it to a safe place now, apart from the backups of the data:\n          \
+                 who has both can read everything, who has only one can read nothing.\n",
             );
         }
         lines.push_str(&format!(
@@ -140,14 +140,24 @@ impl Server {
 impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
-        let (master_key, key_origin) = key::load(&config)?;
+        let loaded = key_source::load(&config)?;
         let store = Store::open(&config.db)?;
-        let keyring = Keyring::new(&master_key);
-        key::check(&store, &keyring)?;
+        if let Some(keys) = loaded.first_keys() {
+            store.write(keys)?;
+        }
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring, exports, warm, clock, gate: OnceLock::new(), config });
-        Ok(Data { app, to_warm, key_origin, _lock: lock })
+        let app = Arc::new(App {
+            store,
+            keyring: loaded.keyring,
+            exports,
+            bases: BaseHashes::default(),
+            warm,
+            clock,
+            gate: OnceLock::new(),
+            config,
+        });
+        Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
     }
 }
 
@@ -205,6 +215,3 @@ fn warn_of_short_lease(lease_secs: i64) {
         );
     }
 }
-
-/// The canary's place in the database.
-const CANARY: &str = store::meta::CANARY;

@@ -107,7 +107,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             note: ending.note.clone(),
             progress,
             state,
-            findings: findings.clone(),
+            findings: store::update::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
         })?;
@@ -162,9 +162,9 @@ impl Written {
         };
         Ok(Written {
             base: if is_journal { stored(conn, key, update.base_deployment_id)? } else { String::new() },
-            batches: store::journal::list_batches(conn, update.id)?,
+            batches: store::journal::list_batches(conn, key, update)?,
             checkpoint,
-            cli_version: if is_journal { cli_version(conn, update.id)? } else { String::new() },
+            cli_version: if is_journal { cli_version(conn, key, update)? } else { String::new() },
             progress,
         })
     }
@@ -217,8 +217,8 @@ impl Written {
 }
 
 /// The version of the CLI that runs an update, for the manifest of what it leaves.
-fn cli_version(conn: &Connection, update_id: i64) -> Result<String, Error> {
-    let program = store::update::read_program(conn, update_id)?;
+fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
+    let program = store::update::read_program(conn, key, update)?;
     let program: crate::program::Program = call::parse(&program)?;
     Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
 }

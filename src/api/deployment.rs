@@ -85,13 +85,14 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
+    let key = app.stack_key(&stack)?;
     app.store.write(Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
-        program: version::deflate_text("{}"),
-        deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
-        findings: findings.clone(),
+        program: store::update::seal_program(&key, &uid, "{}", None)?,
+        deployment: Encoded::new(&app.store, &key, Some(stack.id), &deployment)?,
+        findings: store::update::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
     })?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))

@@ -26,7 +26,7 @@ pub fn healthz(_: &App, _: &mut Call) -> Result<Response, Error> {
 ///
 /// Errors: 503 if not.
 pub fn readyz(app: &App, _: &mut Call) -> Result<Response, Error> {
-    app.store.read(|conn| meta::find(conn, "canary"))?;
+    app.store.read(|conn| meta::find(conn, "server_key"))?;
     app.store.write(meta::Ping)?;
     let free = disk::free_bytes(&app.config.db);
     if let Some(free) = free.filter(|free| *free < app.config.disk_free_bytes_min) {

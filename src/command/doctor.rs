@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Invocation;
 use crate::clock::{Clock, date_time};
 use crate::config::table::SETTINGS;
-use crate::config::{Addr, Config};
+use crate::config::{Addr, Config, KeySource};
 use crate::error::Error;
 use crate::limits;
 
@@ -60,7 +60,7 @@ fn permissions(config: &Config, findings: &mut Vec<Finding>) {
         path
     };
     let files = ["", "-wal", "-shm"].map(with_end);
-    let paths = files.iter().map(Path::new).chain([config.master_key_file.as_path()]);
+    let paths = files.iter().map(Path::new).chain(key_file(config));
     for path in paths {
         let Ok(file) = path.metadata() else { continue };
         if file.permissions().mode() & 0o077 != 0 {
@@ -73,13 +73,22 @@ fn permissions(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The master key's file, if it is in one that the administrator keeps.
+fn key_file(config: &Config) -> Option<&Path> {
+    match &config.key_source {
+        KeySource::File(path) => Some(path),
+        KeySource::Text { .. } | KeySource::Credential(_) | KeySource::Command(_) => None,
+    }
+}
+
 /// Whoever gets hold of a backup must not get the key with it.
 fn key_beside_backups(invocation: &Invocation, config: &Config, findings: &mut Vec<Finding>) {
     let folder = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).canonicalize().ok()
     };
-    let Some(key_folder) = folder(&config.master_key_file) else { return };
+    let Some(key_file) = key_file(config) else { return };
+    let Some(key_folder) = folder(key_file) else { return };
     let is_setting = SETTINGS.iter().any(|setting| setting.name == "backup-dir");
     let backup_folder = if is_setting { invocation.values.text("backup-dir") } else { "" };
     let is_named =
@@ -94,7 +103,7 @@ fn key_beside_backups(invocation: &Invocation, config: &Config, findings: &mut V
             what: format!("the master key lies beside backups, in {}", key_folder.display()),
             mend: format!(
                 "keep the backups elsewhere, or move {} to another place and name it with --master-key-file",
-                config.master_key_file.display()
+                key_file.display()
             ),
         });
     }

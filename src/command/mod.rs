@@ -6,6 +6,7 @@ mod doctor;
 mod health;
 mod help;
 mod invocation;
+mod key;
 mod lock;
 mod notify;
 mod output;

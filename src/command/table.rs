@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Invocation, completion, doctor, health, lock, output, papers, serve, settings, stack};
+use super::{Invocation, completion, doctor, health, key, lock, output, papers, serve, settings, stack};
 use crate::config::given::CommandOption;
 use crate::error::Error;
 
@@ -60,6 +60,9 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "serve", arguments: "", flags: &[], help: "Run the server (what happens without a command)", run: serve::run },
     Command { name: "health", arguments: "", flags: &[JSON], help: "Ask the running server whether it can serve", run: health::run },
     Command { name: "doctor", arguments: "", flags: &[JSON], help: "Look for what is not as it should be, and say what mends it", run: doctor::run },
+    Command { name: "key show", arguments: "", flags: &[JSON], help: "The master key's fingerprint and source, and the keys under it", run: key::show },
+    Command { name: "key rotate", arguments: "", flags: &[("--new-key-file FILE", "The new master key; without it one is made, if the key is in a file"), JSON], help: "Put all keys under another master key, while the server runs", run: key::rotate },
+    Command { name: "key renew", arguments: "STACK", flags: &[JSON], help: "Give a stack a new key for what is written from now on", run: key::renew },
     Command { name: "stack list", arguments: "", flags: &[JSON], help: "List the stacks", run: stack::list },
     Command { name: "stack info", arguments: "STACK", flags: &[JSON], help: "What a stack is and takes, and who holds it", run: stack::info },
     Command { name: "stack output", arguments: "STACK [NAME]", flags: &[JSON, SHOW_SECRETS], help: "What its program exported", run: output::run },

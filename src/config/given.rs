@@ -36,22 +36,30 @@ impl std::fmt::Display for Origin {
 
 /// The settings as texts, each with its origin.
 #[derive(Clone, Default)]
-pub struct Values(HashMap<&'static str, (String, Origin)>);
+pub struct Values {
+    by_name: HashMap<&'static str, (String, Origin)>,
+    credentials_directory: Option<String>,
+}
 
 impl Values {
     /// The value of a setting, its default if nobody set it.
     pub fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or(setting(name).default, |(value, _)| value)
+        self.by_name.get(name).map_or(setting(name).default, |(value, _)| value)
     }
 
     /// Where the value came from.
     pub fn origin(&self, name: &str) -> Origin {
-        self.0.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
+        self.by_name.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    /// Where systemd lays the credentials of a service, if it does.
+    pub fn credentials_directory(&self) -> Option<&str> {
+        self.credentials_directory.as_deref()
     }
 
     /// Sets a value; one that is set already, by a source that counts more, stays.
     fn set(&mut self, name: &'static str, value: String, origin: Origin) {
-        self.0.entry(name).or_insert((value, origin));
+        self.by_name.entry(name).or_insert((value, origin));
     }
 }
 
@@ -127,7 +135,7 @@ fn read_flag(parser: &mut lexopt::Parser, name: &str, values: &mut Values) -> Re
     };
     let value = value.map_err(|_| Error::invalid(name, "is not UTF-8"))?;
     // The last of two flags counts, as everywhere.
-    values.0.insert(name, (value, Origin::Flag));
+    values.by_name.insert(name, (value, Origin::Flag));
     Ok(())
 }
 
@@ -148,6 +156,10 @@ fn read_environment(
     values: &mut Values,
 ) -> Result<(), Error> {
     for (variable, value) in environment {
+        if variable == "CREDENTIALS_DIRECTORY" {
+            values.credentials_directory = Some(value);
+            continue;
+        }
         let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         // The CLI's own variable for the address of its backend, not one of ours.
         if name == "URL" {

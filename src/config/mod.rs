@@ -5,13 +5,70 @@ pub mod hint;
 pub mod table;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use self::given::{Origin, Values};
 use crate::domain::name::OrgName;
 use crate::error::Error;
 use crate::limits;
 use crate::observe::LogFormat;
+
+/// Where the master key comes from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// It was given as it is.
+    Text {
+        /// 64 hex digits or base64.
+        text: Zeroizing<String>,
+        /// As a flag or otherwise.
+        origin: Origin,
+    },
+    /// A file; made with the database if there is none yet.
+    File(PathBuf),
+    /// A credential that systemd lays ready.
+    Credential(PathBuf),
+    /// A program that prints it, run by `sh`.
+    Command(String),
+}
+
+impl KeySource {
+    /// The first that is there: text, file, credential, command, the file beside the database.
+    fn from_values(values: &Values, db: &Path) -> KeySource {
+        let credential = values.credentials_directory().map(|folder| Path::new(folder).join("master-key"));
+        match (values.text("master-key"), values.text("master-key-file"), values.text("master-key-command")) {
+            ("", "", command) => match (credential.filter(|path| path.exists()), command) {
+                (Some(path), _) => KeySource::Credential(path),
+                (None, "") => KeySource::File(db.with_extension("key")),
+                (None, command) => KeySource::Command(command.to_string()),
+            },
+            ("", file, _) => KeySource::File(PathBuf::from(file)),
+            (text, _, _) => KeySource::Text {
+                text: Zeroizing::new(text.to_string()),
+                origin: values.origin("master-key"),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let full = |path: &Path| std::path::absolute(path).unwrap_or(path.into()).display().to_string();
+        match self {
+            KeySource::Text { origin, .. } => write!(f, "given ({origin})"),
+            KeySource::File(path) => f.write_str(&full(path)),
+            KeySource::Credential(path) => write!(f, "{} (a credential of systemd)", full(path)),
+            KeySource::Command(_) => f.write_str("printed by --master-key-command"),
+        }
+    }
+}
+
+impl std::fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 /// When CLIs are offered delta checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +117,8 @@ pub struct Config {
     pub addr: Addr,
     /// The database file.
     pub db: PathBuf,
-    /// The master key file.
-    pub master_key_file: PathBuf,
+    /// Where the master key comes from.
+    pub key_source: KeySource,
     /// The organization.
     pub org: OrgName,
     /// The user, and the personal organization.
@@ -108,15 +165,11 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Config, Error> {
         let text = |name| values.text(name);
         let db = PathBuf::from(text("db"));
-        let master_key_file = match text("master-key-file") {
-            "" => db.with_extension("key"),
-            path => PathBuf::from(path),
-        };
         let named = |name: &'static str| OrgName::parse(text(name)).map_err(|cause| invalid(name, cause));
         Ok(Config {
             addr: Addr::parse("addr", text("addr"))?,
+            key_source: KeySource::from_values(values, &db),
             db,
-            master_key_file,
             org: named("org")?,
             user: named("user")?,
             lease_secs: number("lease-duration", text("lease-duration"), 1, 86_400)? as i64,

@@ -15,13 +15,13 @@ pub struct Setting {
 /// What the value of a setting looks like that may be given without one.
 pub const SWITCH: &str = "true|false";
 
-/// Settings whose values are not shown.
-const SECRETS: &[&str] = &["master-key"];
+/// What the value of a setting looks like that is never shown.
+pub const SECRET: &str = "SECRET";
 
 impl Setting {
-    /// Whether the value is nobody's business.
+    /// Whether its value must not be shown.
     pub fn is_secret(&self) -> bool {
-        SECRETS.contains(&self.name)
+        self.value == SECRET
     }
 
     /// Whether the flag may stand alone, for `true`.
@@ -35,7 +35,9 @@ impl Setting {
 pub const SETTINGS: &[Setting] = &[
     Setting { name: "addr", value: "HOST:PORT", default: "127.0.0.1:8080", help: "Where to listen; unix:/PATH for a socket in the file system" },
     Setting { name: "db", value: "FILE", default: "pulumi-backend.db", help: "The database; made if there is none" },
-    Setting { name: "master-key-file", value: "FILE", default: "", help: "64 hex digits that wrap the stack keys; default: beside the database, with .key for .db, made with it" },
+    Setting { name: "master-key", value: SECRET, default: "", help: "The key that wraps all others, 64 hex digits or base64; better from the environment or a file, for process lists show flags" },
+    Setting { name: "master-key-file", value: "FILE", default: "", help: "A file with it, which only its owner may read; default: systemd's credential `master-key`, or beside the database, with .key for .db, made with it" },
+    Setting { name: "master-key-command", value: "COMMAND", default: "", help: "A program that prints it, as a vault or a key service has one; run by sh" },
     Setting { name: "org", value: "NAME", default: "organization", help: "The organization, and the default one of new stacks" },
     Setting { name: "user", value: "NAME", default: "admin", help: "The user that every token stands for, and the name of the personal organization" },
     Setting { name: "lease-duration", value: "SECONDS", default: "300", help: "How long a silent CLI keeps the lock of its update; the CLI counts on 300" },

@@ -3,11 +3,13 @@
 
 pub mod json;
 pub mod name;
+mod plain;
 pub mod update;
 pub mod urn;
 
 pub mod delta;
 pub mod deployment;
+pub mod event;
 pub mod integrity;
 pub mod journal;
 pub mod rename;

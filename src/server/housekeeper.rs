@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use crate::app::App;
 use crate::error::Error;
 use crate::limits;
+use crate::ops;
 use crate::state;
 use crate::store::retention::{self, DropOldVersions};
 
@@ -29,7 +30,7 @@ impl Housekeeper {
             loop {
                 let done = select! {
                     recv(stopped) -> _ => break,
-                    recv(ticks) -> _ => state::end_expired(&app),
+                    recv(ticks) -> _ => state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app)),
                     recv(sweeps) -> _ => drop_old_everywhere(&app),
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
                 };

@@ -1,7 +1,5 @@
 //! Deployments at rest, and the versions that name them.
 
-use miniz_oxide::deflate::compress_to_vec;
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chunk::{Cut, Opened, RunHash, read_number, write_number};
@@ -130,18 +128,6 @@ pub fn read_text(conn: &Connection, key: &StackKey, deployment_id: i64) -> Resul
     opened.to_text(n_bytes)
 }
 
-/// Compresses a text for a row.
-pub fn deflate_text(text: &str) -> Vec<u8> {
-    compress_to_vec(text.as_bytes(), 1)
-}
-
-/// Opens what `deflate_text` made of a text of at most `bytes_max` bytes.
-pub fn inflate_text(deflated: &[u8], bytes_max: usize) -> Result<String, Error> {
-    let bytes = decompress_to_vec_with_limit(deflated, bytes_max)
-        .map_err(|cause| Error::internal("inflate a stored text", cause.to_string()))?;
-    String::from_utf8(bytes).map_err(|cause| Error::internal("read a stored text", cause))
-}
-
 /// Says which deployment a version ended with; a version that is there is given another one.
 pub fn set_version(tx: &Tx, stack_id: i64, version: i64, deployment_id: i64) -> Result<(), Error> {
     const SQL: &str = "
@@ -171,5 +157,11 @@ pub fn find_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Op
 /// How many resources a stored deployment has.
 pub fn read_n_resources(conn: &Connection, deployment_id: i64) -> Result<usize, Error> {
     const SQL: &str = "SELECT n_resources FROM deployments WHERE id = ?1";
+    Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
+}
+
+/// How long the text of a stored deployment is.
+pub fn read_n_bytes(conn: &Connection, deployment_id: i64) -> Result<usize, Error> {
+    const SQL: &str = "SELECT n_bytes FROM deployments WHERE id = ?1";
     Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
 }

@@ -8,6 +8,7 @@ mod event;
 mod health;
 mod history;
 mod journal;
+mod key;
 mod metrics;
 mod secret;
 mod stack;
