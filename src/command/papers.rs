@@ -87,29 +87,26 @@ pub fn systemd(invocation: &Invocation) -> Result<ExitCode, Error> {
 fn service_unit(config: &Config, credential: Option<&str>) -> String {
     let program = std::env::current_exe().ok();
     let program = program.as_deref().and_then(Path::to_str).unwrap_or("/usr/local/bin/pulumi-backend");
-    let credential = credential.map_or(String::new(), |file| {
-        format!(
-            "LoadCredential=master-key:{file}\nEnvironment=PULUMI_BACKEND_MASTER_KEY_FILE=%d/master-key\n"
-        )
-    });
+    let credential = credential.map_or(String::new(), |file| format!("LoadCredential=master-key:{file}\n"));
     let only_here = match &config.addr {
         Addr::Tcp(addr) if addr.ip().is_loopback() => "IPAddressAllow=localhost\nIPAddressDeny=any\n",
         _ => "",
     };
     format!(
         "# /etc/systemd/system/pulumi-backend.service, written by: pulumi-backend systemd
-# Settings go into /etc/pulumi-backend.conf, a line NAME=value for each (pulumi-backend --help lists them).
+# Settings go into /etc/pulumi-backend.conf, a line PULUMI_BACKEND_NAME=value for each (pulumi-backend --help lists them).
+# Commands find the server with: --db /var/lib/pulumi-backend/pulumi-backend.db
 [Unit]
 Description=State backend for the Pulumi CLI
 After=network.target
 
 [Service]
 Type=notify
-ExecStart={program} serve --config /etc/pulumi-backend.conf
-ExecStartPre=+/bin/sh -c 'test -e /etc/pulumi-backend.conf || touch /etc/pulumi-backend.conf'
+ExecStart={program} serve
 Environment=PULUMI_BACKEND_DB=%S/pulumi-backend/pulumi-backend.db
 Environment=PULUMI_BACKEND_ADDR={}
 Environment=PULUMI_BACKEND_LOG_FORMAT=journald
+EnvironmentFile=-/etc/pulumi-backend.conf
 {credential}WatchdogSec=60s
 Restart=on-failure
 TimeoutStopSec=30s
@@ -296,7 +293,7 @@ const PANELS: &[Panel] = &[
             ("pulumi_backend_leases", "updates"),
             ("pulumi_backend_previews", "previews"),
             ("pulumi_backend_leases_expired", "lease run out"),
-            ("pulumi_backend_journal_entries", "journal entries"),
+            ("pulumi_backend_journal_batches", "journal batches"),
         ],
     ),
     (

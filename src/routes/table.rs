@@ -1,6 +1,6 @@
 //! Every endpoint, in one table: dispatch, access, body limits and log lines come from it.
 
-use super::metrics;
+use super::{metrics, openapi};
 use crate::api::{
     admin, capability, checkpoint, deployment, event, health, history, journal, secret, stack, update, user,
 };
@@ -76,6 +76,8 @@ pub const ROUTES: &[Route] = &[
     route("getHealth", Get, "/healthz", Public, NO_BODY, health::healthz),
     route("getReadiness", Get, "/readyz", Public, NO_BODY, health::readyz),
     route("getMetrics", Get, "/metrics", User, NO_BODY, metrics::page),
+    route("getOpenAPI", Get, "/api/openapi", Public, NO_BODY, openapi::get),
+    route("getOpenAPISpec", Get, "/api/openapi/pulumi-spec.json", Public, NO_BODY, openapi::get),
 
     route("adminGetStatus", Get, "/api/admin/status", User, NO_BODY, admin::status),
     route("adminListLocks", Get, "/api/admin/locks", User, NO_BODY, admin::locks),

@@ -18,8 +18,8 @@ pub struct Census {
     pub n_running: i64,
     /// Previews under way.
     pub n_previews: i64,
-    /// Journal entries of updates that run.
-    pub n_journal_entries: i64,
+    /// Batches of journal entries of updates that run.
+    pub n_journal_batches: i64,
     /// Running updates and previews whose lease has run out.
     pub n_expired: i64,
     /// When a state was last written; 0 if never.
@@ -42,7 +42,7 @@ pub fn take(conn: &Connection, now_unix: i64) -> Result<Census, Error> {
         n_versions: count("SELECT count(*) FROM versions")?,
         n_running: count("SELECT count(*) FROM updates WHERE status = 'running' AND is_dry_run = 0")?,
         n_previews: count("SELECT count(*) FROM updates WHERE status = 'running' AND is_dry_run = 1")?,
-        n_journal_entries: count("SELECT coalesce(sum(n_entries), 0) FROM journal")?,
+        n_journal_batches: count("SELECT count(*) FROM journal")?,
         n_expired,
         newest_unix: count("SELECT coalesce(max(updated_at_unix), 0) FROM stacks")?,
     })

@@ -10,6 +10,7 @@ mod history;
 mod journal;
 mod key;
 mod metrics;
+mod openapi;
 mod secret;
 mod stack;
 mod update;

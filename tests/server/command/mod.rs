@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod lock;
 mod papers;
+mod readme;
 mod stack;
 
 use crate::support::command::{run, run_with};

@@ -9,6 +9,7 @@ pub mod json;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
+pub mod schema;
 pub mod seed;
 pub mod server;
 pub mod stack;
