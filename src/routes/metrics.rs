@@ -160,9 +160,9 @@ impl Page {
             ("pulumi_backend_leases_expired", "Updates whose lease has run out.", census.n_expired),
             ("pulumi_backend_previews", "Previews under way.", census.n_previews),
             (
-                "pulumi_backend_journal_batches",
-                "Batches of journal entries of updates that run.",
-                census.n_journal_batches,
+                "pulumi_backend_journal_entries",
+                "Journal entries of updates that run.",
+                census.n_journal_entries,
             ),
             ("pulumi_backend_database_bytes", "Size of the database file.", db_bytes as i64),
             ("pulumi_backend_wal_bytes", "Size of the write-ahead log.", wal_bytes as i64),

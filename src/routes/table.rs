@@ -49,6 +49,14 @@ impl Route {
     pub fn is_for_monitors(&self) -> bool {
         matches!(self.pattern, "/healthz" | "/readyz" | "/metrics")
     }
+
+    /// The stack that the path names, if it names one.
+    pub fn stack_of(&self, parameters: &[String]) -> Option<String> {
+        let [org, project, stack, ..] = parameters else { return None };
+        self.pattern
+            .contains("{orgName}/{projectName}/{stackName}")
+            .then(|| format!("{org}/{project}/{stack}"))
+    }
 }
 
 const fn route(

@@ -13,6 +13,7 @@ pub mod history;
 pub mod journal;
 pub mod key;
 pub mod lock;
+pub mod mac;
 pub mod meta;
 mod readers;
 pub mod retention;
@@ -29,6 +30,7 @@ use std::path::Path;
 pub use rusqlite::Connection;
 use rusqlite::ErrorCode;
 
+use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
@@ -45,10 +47,14 @@ impl Store {
     /// Opens or makes the database at `path` and brings its tables up to date.
     ///
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
-    pub fn open(path: &Path) -> Result<Store, Error> {
+    ///
+    /// `row_hasher` begins with the server's key.
+    pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
+        mac::register(&conn, &row_hasher)?;
         schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
-        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path) })
+        mac::install(&conn)?;
+        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
     }
 
     /// What the writer counts.
@@ -131,6 +137,7 @@ impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),
             Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
                 log::error!("the database cannot be used: {cause}");
                 Error::Unavailable(UNAVAILABLE.into())

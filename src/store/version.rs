@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chunk::{Cut, Opened, RunHash, read_number, write_number};
-use super::{Store, Tx};
+use super::{Store, Tx, mac};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
 use crate::error::Error;
@@ -150,8 +150,11 @@ pub fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Er
 
 /// The deployment that a version ended with.
 pub fn find_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Option<i64>, Error> {
-    const SQL: &str = "SELECT deployment_id FROM versions WHERE stack_id = ?1 AND version = ?2";
-    Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0)).optional()?)
+    let sql = format!(
+        "SELECT deployment_id, {} FROM versions WHERE stack_id = ?1 AND version = ?2",
+        mac::check("versions", "")
+    );
+    Ok(conn.prepare_cached(&sql)?.query_row([stack_id, version], |row| row.get(0)).optional()?)
 }
 
 /// How many resources a stored deployment has.
