@@ -1,6 +1,6 @@
 //! App: what every handler can reach.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
@@ -11,6 +11,7 @@ use crate::crypto::hash_key::HashKey;
 use crate::crypto::keyring::{Keyring, StackKey};
 use crate::crypto::token::TokenHash;
 use crate::error::Error;
+use crate::observe::figures::GateFigures;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note};
 use crate::store::stack::Stack;
@@ -36,6 +37,8 @@ pub struct App {
     pub warm: Sender<i64>,
     /// The time.
     pub clock: Clock,
+    /// How busy the gate is; not set while there is none.
+    pub gate: OnceLock<Box<dyn Fn() -> GateFigures + Send + Sync>>,
     /// The settings.
     pub config: Config,
 }

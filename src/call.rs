@@ -17,6 +17,8 @@ use crate::store::update::Update;
 pub enum Door {
     /// Through the gate.
     Network,
+    /// Through the address for monitors: without a token, but to little.
+    Management,
     /// Through the control socket, which only the owner of the data can open.
     Local,
 }

@@ -41,6 +41,14 @@ pub const TAGS_MAX: usize = 1000;
 pub const LEASE_SECS: i64 = 300;
 /// How often the housekeeper looks for leases that have run out, in milliseconds.
 pub const HOUSEKEEPING_MILLIS: u64 = 1000;
+/// How far the clock may lie behind the newest thing in the data before `doctor` speaks of it, in seconds.
+pub const CLOCK_SLACK_SECS: i64 = 60;
+/// Old versions that are given up in one job: others wait for it.
+pub const RETENTION_VERSIONS_PER_JOB: usize = 20;
+/// Stacks whose old versions are given up in one round of the housekeeper.
+pub const RETENTION_STACKS_PER_ROUND: usize = 50;
+/// How often the housekeeper looks for old versions in all stacks, in seconds.
+pub const RETENTION_SECS: u64 = 60;
 /// Times that an update's end is worked out anew because the update went on meanwhile.
 pub const END_ATTEMPTS_MAX: usize = 20;
 /// Grants of one user: all of them are read with each call.

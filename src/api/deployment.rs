@@ -57,6 +57,11 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
     let body = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
         let deployment_id = store::version::find_version(conn, stack.id, version)?;
+        if deployment_id.is_none() && store::retention::was_dropped(conn, stack.id, version)? {
+            return Err(Error::NotFound(format!(
+                "Version {version} of stack '{stack_ref}' is no longer kept (--max-state-versions)"
+            )));
+        }
         if deployment_id.is_none() && !store::update::has_ended_version(conn, stack.id, version)? {
             return Err(Error::NotFound(format!("Stack '{stack_ref}' has no version {version}")));
         }

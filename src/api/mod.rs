@@ -1,6 +1,7 @@
 //! The vendor's protocol. A file for each group: its wire types, then its handlers.
 
 pub mod account;
+pub mod admin;
 pub mod audit;
 pub mod capability;
 pub mod checkpoint;

@@ -122,6 +122,7 @@ pub fn start(app: &App, call: &mut Call) -> Result<Response, Error> {
         update_id: update.id,
         lease_hash: lease_token.hash(),
         lease_expires_at_unix,
+        holder_address: call.address.clone(),
         tags: request.tags.as_ref().map(tags_json).transpose()?,
         journal_version,
         now_unix,
@@ -170,8 +171,9 @@ pub fn renew_lease(app: &App, call: &mut Call) -> Result<Response, Error> {
         return Err(Error::invalid("duration", format!("must be from 0 to {} seconds", limits::LEASE_SECS)));
     }
     let update_id = call.lease()?.id;
-    let lease_expires_at_unix = app.now_unix() + request.duration.min(app.config.lease_secs);
-    let expires = app.store.write(RenewLease { update_id, lease_expires_at_unix })?;
+    let now_unix = app.now_unix();
+    let lease_expires_at_unix = now_unix + request.duration.min(app.config.lease_secs);
+    let expires = app.store.write(RenewLease { update_id, lease_expires_at_unix, now_unix })?;
     let token = call.request.header("Authorization").unwrap_or("").trim();
     let token = token.split_once(' ').map_or("", |(_, token)| token.trim());
     Response::json(&json!({ "token": token, "tokenExpiration": expires }))

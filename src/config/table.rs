@@ -33,7 +33,7 @@ impl Setting {
 /// Every setting there is.
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
-    Setting { name: "addr", value: "HOST:PORT", default: "127.0.0.1:8080", help: "Where to listen" },
+    Setting { name: "addr", value: "HOST:PORT", default: "127.0.0.1:8080", help: "Where to listen; unix:/PATH for a socket in the file system" },
     Setting { name: "db", value: "FILE", default: "pulumi-backend.db", help: "The database; made if there is none" },
     Setting { name: "master-key", value: SECRET, default: "", help: "The key that wraps all others, 64 hex digits or base64; better from the environment or a file, for process lists show flags" },
     Setting { name: "master-key-file", value: "FILE", default: "", help: "A file with it, which only its owner may read; default: systemd's credential `master-key`, or beside the database, with .key for .db, made with it" },
@@ -49,7 +49,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "history-page-size", value: "N", default: "1000", help: "Entries of `stack history` in one answer at the most" },
     Setting { name: "stack-list-page-size", value: "N", default: "100", help: "Stacks of `stack ls` in one answer" },
     Setting { name: "cache-size", value: "BYTES", default: "33554432", help: "Memory for exports that are kept as they were sent; 0 keeps none" },
+    Setting { name: "max-state-versions", value: "N", default: "0", help: "Versions of its state that a stack keeps; 0 keeps all, and the latest is always kept" },
+    Setting { name: "event-buffer-size", value: "N", default: "", help: "Taken from other backends' settings, without effect: events are never held back in memory" },
+    Setting { name: "event-flush-interval", value: "TIME", default: "", help: "Taken from other backends' settings, without effect: events are on disk when their call is answered" },
     Setting { name: "workers", value: "N", default: "8", help: "Requests that are worked on at once" },
     Setting { name: "log-level", value: "LEVEL", default: "info", help: "error, warn, info or debug" },
+    Setting { name: "log-format", value: "text|json|journald", default: "text", help: "How a log line looks; journald: with the priority in front, as <6>" },
+    Setting { name: "log-requests", value: SWITCH, default: "false", help: "A line for each request at level info; otherwise at level debug" },
+    Setting { name: "management-addr", value: "HOST:PORT", default: "", help: "Answer /healthz, /readyz and /metrics, and nothing else, here too, without a token" },
+    Setting { name: "disk-free-min", value: "BYTES", default: "67108864", help: "With less space for the data, /readyz answers 503" },
     Setting { name: "config", value: "FILE", default: "", help: "A file of settings, a line NAME=value for each, as systemd's EnvironmentFile has them" },
 ];

@@ -22,7 +22,7 @@ pub fn status(error: &Error) -> u16 {
         Error::Invalid { .. } => 400,
         Error::TooLarge { .. } => 413,
         Error::TooManyAttempts { .. } => 429,
-        Error::Busy => 503,
+        Error::Busy | Error::Unavailable(_) => 503,
         Error::OutOfSpace => 507,
         Error::Internal { .. } | Error::Damaged(_) => 500,
     }
@@ -39,7 +39,7 @@ pub fn response(error: &Error) -> Response {
     };
     let response = body(status, &sentence);
     match error {
-        Error::Busy | Error::OutOfSpace => response.with_header("Retry-After", "1"),
+        Error::Busy | Error::OutOfSpace | Error::Unavailable(_) => response.with_header("Retry-After", "1"),
         Error::TooManyAttempts { retry_secs } => response.with_header("Retry-After", retry_secs.to_string()),
         _ => response,
     }

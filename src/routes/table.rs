@@ -1,8 +1,9 @@
 //! Every endpoint, in one table: dispatch, access, body limits and log lines come from it.
 
+use super::{metrics, openapi};
 use crate::api::{
-    account, audit, capability, checkpoint, deployment, event, health, history, issuer, journal, member,
-    oauth, secret, stack, token, update, user,
+    account, admin, audit, capability, checkpoint, deployment, event, health, history, issuer, journal,
+    member, oauth, secret, stack, token, update, user,
 };
 use crate::app::App;
 use crate::call::Call;
@@ -60,6 +61,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether it is one that monitors ask, and that the address for them answers without a token.
+    pub fn is_for_monitors(&self) -> bool {
+        matches!(self.pattern, "/healthz" | "/readyz" | "/metrics")
+    }
+
     /// The stack that the path names, if it names one.
     pub fn stack_of(&self, parameters: &[String]) -> Option<String> {
         let [org, project, stack, ..] = parameters else { return None };
@@ -94,6 +100,14 @@ pub const ROUTES: &[Route] = &[
     route("getRoot", Get, "/", Public, NO_BODY, health::root),
     route("getHealth", Get, "/healthz", Public, NO_BODY, health::healthz),
     route("getReadiness", Get, "/readyz", Public, NO_BODY, health::readyz),
+    route("getMetrics", Get, "/metrics", Server, NO_BODY, metrics::page),
+    route("getOpenAPI", Get, "/api/openapi", Public, NO_BODY, openapi::get),
+    route("getOpenAPISpec", Get, "/api/openapi/pulumi-spec.json", Public, NO_BODY, openapi::get),
+
+    route("adminGetStatus", Get, "/api/admin/status", Server, NO_BODY, admin::status),
+    route("adminListLocks", Get, "/api/admin/locks", Server, NO_BODY, admin::locks),
+    route("adminGetStack", Get, "/api/admin/stacks/{orgName}/{projectName}/{stackName}", Stack(See), NO_BODY, admin::stack),
+    route("adminListVersions", Get, "/api/admin/stacks/{orgName}/{projectName}/{stackName}/versions", Stack(See), NO_BODY, admin::versions),
 
     route("getCapabilities", Get, "/api/capabilities", User, NO_BODY, capability::list),
     route("getCLIVersionInfo", Get, "/api/cli/version", Public, NO_BODY, capability::cli_version),

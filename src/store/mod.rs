@@ -5,8 +5,10 @@
 
 pub mod account;
 pub mod audit;
+pub mod census;
 pub mod checkpoint;
 mod chunk;
+pub mod disk;
 pub mod event;
 pub mod fold;
 pub mod grant;
@@ -14,11 +16,13 @@ pub mod history;
 pub mod issuer;
 pub mod journal;
 pub mod key;
+pub mod lock;
 pub mod mac;
 pub mod meta;
 pub mod program;
 mod readers;
-mod schema;
+pub mod retention;
+pub mod schema;
 pub mod sealed;
 pub mod secret;
 pub mod stack;
@@ -30,12 +34,14 @@ mod writer;
 use std::path::Path;
 
 pub use rusqlite::Connection;
+use rusqlite::ErrorCode;
 
 use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
 use crate::error::Error;
+use crate::observe::figures::WriterFigures;
 
 /// The database: one writer thread and a pool of readers.
 pub struct Store {
@@ -52,9 +58,19 @@ impl Store {
     pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
         mac::register(&conn, &row_hasher)?;
-        schema::migrate(&mut conn)?;
+        schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
         mac::install(&conn)?;
         Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
+    }
+
+    /// What the writer counts.
+    pub fn writer_figures(&self) -> &WriterFigures {
+        self.writer.figures()
+    }
+
+    /// Jobs that wait for the writer.
+    pub fn n_queued(&self) -> usize {
+        self.writer.n_queued()
     }
 
     /// Carries out a job. `Ok` means: committed and on disk.
@@ -137,12 +153,17 @@ pub fn is_damage(error: &Error) -> bool {
     code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
 }
 
+const UNAVAILABLE: &str =
+    "the server cannot use its disk now (its log says why); nothing was stored, try again";
+
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Error::OutOfSpace,
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                Error::Damaged(cause.to_string())
+            Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                log::error!("the database cannot be used: {cause}");
+                Error::Unavailable(UNAVAILABLE.into())
             }
             _ => Error::internal("use the database", cause),
         }

@@ -1,11 +1,13 @@
 //! The tables, as numbered migrations: append only, a released one never changes.
 
+use std::path::{Path, PathBuf};
+
 use rusqlite::Connection;
 
 use crate::error::Error;
 
 /// Oldest first. `user_version` of the database counts how many have run.
-const MIGRATIONS: &[&str] = &[INITIAL];
+pub const MIGRATIONS: &[&str] = &[INITIAL];
 
 const INITIAL: &str = "
 CREATE TABLE meta (
@@ -35,6 +37,7 @@ CREATE TABLE stacks (
     active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
+    oldest_version  INTEGER NOT NULL DEFAULT 0,     -- those below were given up by retention
     n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
     mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
@@ -93,6 +96,8 @@ CREATE TABLE updates (
     ended_at_unix         INTEGER,
     lease_hash            BLOB,
     lease_expires_at_unix INTEGER,
+    heard_at_unix         INTEGER,          -- its start, or the last renewal of its lease
+    holder_address        TEXT NOT NULL DEFAULT '', -- where the CLI called from when it started
     journal_version       INTEGER NOT NULL DEFAULT 0,
     checkpoint_sequence   INTEGER NOT NULL DEFAULT 0,
     n_journal_rows        INTEGER NOT NULL DEFAULT 0,   -- taken in all; the rows themselves go at the end
@@ -243,26 +248,67 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_org ON audit(org, sequence);
 ";
 
-/// Brings the database up to date, each migration in a transaction of its own.
+/// Brings the database at `path` up to date, each migration in a transaction of its own.
 ///
-/// Errors: a database that a newer server has migrated is refused.
-pub fn migrate(conn: &mut Connection) -> Result<(), Error> {
+/// Before the first of them a snapshot of a database that has data is laid beside it. Tables that are not ours are
+/// left alone. Errors: a database that a newer server has migrated is refused; no space for the snapshot.
+pub fn migrate(conn: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), Error> {
     let n_run: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if n_run > MIGRATIONS.len() {
+    if n_run > migrations.len() {
         return Err(Error::invalid(
             "db",
             format!(
                 "this database was written by a newer pulumi-backend (schema {n_run}; this one knows up to {}); \
                  start it with that version, or restore a backup made before the upgrade",
-                MIGRATIONS.len()
+                migrations.len()
             ),
         ));
     }
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(n_run) {
+    if n_run > 0 && n_run < migrations.len() {
+        let snapshot = lay_snapshot(conn, path, migrations.len())?;
+        log::warn!(
+            "upgrading {} from schema {n_run} to {}; as it was before, it stays as {}",
+            path.display(),
+            migrations.len(),
+            snapshot.display()
+        );
+    }
+    for (index, sql) in migrations.iter().enumerate().skip(n_run) {
         let tx = conn.transaction()?;
         tx.execute_batch(sql)?;
         tx.pragma_update(None, "user_version", index + 1)?;
         tx.commit()?;
     }
     Ok(())
+}
+
+/// Copies the database to `<db>-before-schema-N`, on disk before it has that name.
+///
+/// One that is there already is of an upgrade that did not come to its end: a migration may have run since, so the
+/// older copy is the one to keep.
+fn lay_snapshot(conn: &Connection, path: &Path, n_migrations: usize) -> Result<PathBuf, Error> {
+    let named = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("-before-schema-{n_migrations}{end}"));
+        PathBuf::from(name)
+    };
+    let (snapshot, aside) = (named(""), named("-new"));
+    if snapshot.exists() {
+        return Ok(snapshot);
+    }
+    let failed = |cause: std::io::Error| {
+        Error::internal(format!("lay a snapshot beside {} before its upgrade", path.display()), cause)
+    };
+    match std::fs::remove_file(&aside) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+        _ => {}
+    }
+    super::make_private(&aside)?;
+    let name = aside.to_str().ok_or_else(|| Error::invalid("db", "its path is not UTF-8"))?;
+    conn.execute("VACUUM INTO ?1", [name])?;
+    std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&aside, &snapshot).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(snapshot)
 }

@@ -103,6 +103,8 @@ pub struct StartUpdate {
     pub lease_hash: TokenHash,
     /// When that runs out.
     pub lease_expires_at_unix: i64,
+    /// Where its CLI calls from.
+    pub holder_address: String,
     /// The stack's tags from now on, a JSON object; none leaves them.
     pub tags: Option<String>,
     /// 1 to journal, 0 for checkpoints.
@@ -131,7 +133,8 @@ impl Job for StartUpdate {
         const SQL: &str = "
             UPDATE updates
             SET status = 'running', version = ?2, base_deployment_id = ?3, started_at_unix = ?4,
-                lease_hash = ?5, lease_expires_at_unix = ?6, journal_version = ?7
+                lease_hash = ?5, lease_expires_at_unix = ?6, journal_version = ?7, heard_at_unix = ?4,
+                holder_address = ?8
             WHERE id = ?1";
         tx.conn.prepare_cached(SQL)?.execute((
             update.id,
@@ -141,6 +144,7 @@ impl Job for StartUpdate {
             self.lease_hash.0,
             self.lease_expires_at_unix,
             self.journal_version,
+            &self.holder_address,
         ))?;
         if let (Some(tags), false) = (&self.tags, update.is_dry_run) {
             stack::set_tags(tx, stack.id, tags)?;
@@ -157,6 +161,8 @@ pub struct RenewLease {
     pub update_id: i64,
     /// Wanted end.
     pub lease_expires_at_unix: i64,
+    /// Now.
+    pub now_unix: i64,
 }
 
 impl Job for RenewLease {
@@ -166,9 +172,9 @@ impl Job for RenewLease {
     fn run(self, tx: &mut Tx) -> Result<i64, Error> {
         read_running(tx.conn, self.update_id)?;
         const SQL: &str = "
-            UPDATE updates SET lease_expires_at_unix = max(lease_expires_at_unix, ?2)
+            UPDATE updates SET lease_expires_at_unix = max(lease_expires_at_unix, ?2), heard_at_unix = ?3
             WHERE id = ?1 RETURNING lease_expires_at_unix";
-        let row = (self.update_id, self.lease_expires_at_unix);
+        let row = (self.update_id, self.lease_expires_at_unix, self.now_unix);
         Ok(tx.conn.prepare_cached(SQL)?.query_row(row, |row| row.get(0))?)
     }
 }

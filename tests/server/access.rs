@@ -62,6 +62,8 @@ const TABLE: &[(&str, &str)] = &[
     ("listOrganizations", SERVER), ("addOrganization", SERVER),
     ("listTokens", SERVER), ("createToken", SERVER), ("deleteToken", SERVER),
     ("listIssuers", SERVER), ("addIssuer", SERVER), ("removeIssuer", SERVER),
+    ("getMetrics", SERVER), ("adminGetStatus", SERVER), ("adminListLocks", SERVER),
+    ("getOpenAPI", PUBLIC), ("getOpenAPISpec", PUBLIC), ("adminGetStack", SEE), ("adminListVersions", SEE),
     ("showKeys", SERVER), ("rotateMasterKey", SERVER), ("renewStackKey", SERVER),
     ("getAuditRecords", SERVER), ("exportAuditRecords", SERVER), ("getAuditHead", SERVER), ("verifyAuditRecords", SERVER),
     ("projectExists", SEE), ("getStack", SEE), ("getStackUpdates", SEE), ("getLatestUpdate", SEE),

@@ -1,6 +1,7 @@
 //! Every call of the protocol's core, one file for each noun.
 
 mod account;
+mod admin;
 mod audit;
 mod capability;
 mod checkpoint;
@@ -12,7 +13,9 @@ mod issuer;
 mod journal;
 mod key;
 mod member;
+mod metrics;
 mod oauth;
+mod openapi;
 mod secret;
 mod stack;
 mod token;

@@ -56,6 +56,15 @@ impl TestServer {
         self.process.lock().expect("process").dir().to_path_buf()
     }
 
+    /// The server on the same data with these further arguments instead, after a clean end.
+    pub fn restart_with(self, extra_args: &[&str]) -> TestServer {
+        let mut process = self.process.into_inner().expect("process");
+        process.stop();
+        process.restart_with(&extra_args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>());
+        let client = Client::new(process.address());
+        TestServer { process: Mutex::new(process), client }
+    }
+
     /// SIGTERM, and waits for the clean end.
     pub fn stop(&self) {
         self.process.lock().expect("process").stop();
