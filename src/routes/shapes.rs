@@ -72,6 +72,8 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, orgName: string, projectName: string, stackName: string, version: int, created: time, updated: time|null, versionsKept: int, resourceCount: int|null, stateBytes: int|null}")]),
     shape("adminListVersions", "Administration", "The versions of a stack, newest first", &[("before", "int", "Only versions below this one: the next page")], "",
         &[(200, "{versions: Version[], before: int|null}")]),
+    shape("verifyDatabase", "Administration", "Opens and compares everything that is stored", &[], "",
+        &[(200, "{isSound: boolean, checked: {*: int}, problems: string[]}")]),
     shape("showKeys", "Administration", "The master key's fingerprint, and the keys under it", &[], "",
         &[(200, "{fingerprint: string, source: string, renewedAfterSeals: int, stacks: {stack: string, generations: any, seals: int}[]}")]),
     shape("rotateMasterKey", "Administration", "Puts all keys under another master key", &[], "{newKey?: string|null}|null",

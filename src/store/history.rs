@@ -52,7 +52,7 @@ pub struct HistoryEntry {
 }
 
 /// A history that lacks an entry would look like all there is.
-fn check_count(conn: &Connection, stack: &Stack) -> Result<(), Error> {
+pub(super) fn check_count(conn: &Connection, stack: &Stack) -> Result<(), Error> {
     const SQL: &str = "SELECT count(*) FROM updates WHERE stack_id = ?1 AND version IS NOT NULL";
     let n_there: i64 = conn.prepare_cached(SQL)?.query_row([stack.id], |row| row.get(0))?;
     match n_there == stack.n_updates {

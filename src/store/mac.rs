@@ -66,6 +66,12 @@ impl Guarded {
         self.key.iter().chain(self.columns).copied()
     }
 
+    /// A query of all rows: what identifies each, as a text, and whether it is as it was written.
+    pub fn list_sql(&self) -> String {
+        let key = self.key.iter().map(|column| format!("ifnull({column}, '')")).collect::<Vec<_>>();
+        format!("SELECT {} || '', mac IS row_mac({}) FROM {}", key.join(" || ' ' || "), self.values(""), self.table)
+    }
+
     /// Name and text of the triggers that keep the hash.
     fn triggers(&self) -> [(String, String); 2] {
         let Guarded { table, key, .. } = self;

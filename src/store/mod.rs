@@ -28,6 +28,7 @@ pub mod secret;
 pub mod stack;
 pub mod token;
 pub mod update;
+pub mod verify;
 pub mod version;
 mod writer;
 
