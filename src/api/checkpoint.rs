@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::domain::delta;
-use crate::domain::deployment::Deployment;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
@@ -196,14 +195,16 @@ impl Checkpoint<'_> {
                 "this update was started with a journal; it sends no checkpoints",
             ));
         }
-        let deployment = Deployment::parse(&self.text)?;
         let stack = app.store.read(|conn| store::stack::read(conn, self.update.stack_id))?;
+        let key = app.stack_key(&stack)?;
+        let (deployment, digests) = version::parse(&self.text, &key)?;
+        let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
         let is_saved = app.store.write(SaveCheckpoint {
             update_id: self.update.id,
             expected_sequence: self.expected_sequence,
             sequence: self.sequence,
             hash: self.hash,
-            deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
+            deployment: app.store.read(encode)?,
         })?;
         if is_saved {
             return Ok(());

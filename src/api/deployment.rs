@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::call::Call;
 use crate::crypto;
 use crate::domain::deployment::Deployment;
+use crate::domain::digest;
 use crate::domain::integrity;
 use crate::domain::name::StackRef;
 use crate::domain::urn::Urn;
@@ -70,8 +71,12 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
-    let deployment = Deployment::parse(&text)?;
-    let mut findings: Vec<String> = integrity::check(&deployment).into_iter().collect();
+    let key = app.stack_key(&stack)?;
+    let (deployment, digests) = version::parse(&text, &key)?;
+    let mut findings: Vec<String> = Vec::new();
+    if !digest::is_sound(&deployment.header()?, digests.iter()) {
+        findings.extend(integrity::check(&deployment));
+    }
     findings.extend(foreign(&deployment, &stack_ref)?);
     let findings = (!findings.is_empty()).then(|| findings.join("\n"));
     if let Some(finding) = &findings {
@@ -80,12 +85,13 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
+    let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
     app.store.write(Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
         program: version::deflate_text("{}"),
-        deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
+        deployment: app.store.read(encode)?,
         findings: findings.clone(),
         now_unix: app.now_unix(),
     })?;

@@ -8,6 +8,7 @@ pub mod urn;
 
 pub mod delta;
 pub mod deployment;
+pub mod digest;
 pub mod integrity;
 pub mod journal;
 pub mod rename;

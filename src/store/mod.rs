@@ -6,12 +6,15 @@
 pub mod checkpoint;
 mod chunk;
 pub mod event;
+mod facts;
 pub mod history;
 pub mod journal;
 pub mod meta;
+mod packed;
 mod readers;
 mod schema;
 pub mod secret;
+pub mod sketch;
 pub mod stack;
 pub mod update;
 pub mod version;

@@ -48,8 +48,14 @@ CREATE TABLE runs (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     hash     BLOB NOT NULL,                 -- keyed, of the text
-    body     BLOB NOT NULL,                 -- deflated, sealed
+    facts    BLOB NOT NULL,                 -- what the rules need to know of each resource; sealed
     UNIQUE (stack_id, hash)
+) STRICT;
+
+-- Apart from the facts, so that these lie close together: the end of an update reads all facts and few bodies.
+CREATE TABLE run_bodies (
+    run_id INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+    body   BLOB NOT NULL                    -- deflated, sealed
 ) STRICT;
 
 -- The deployment at the end of each update. Several versions may share one.

@@ -35,8 +35,9 @@ fn an_outline_gives_what_a_replay_gives() {
             base.resources.iter().map(|text| ResourceFlags::of(&resource_facts(text).expect("facts")).bits());
         let flags: Vec<ResourceFlags> = bits.map(ResourceFlags::from_bits).collect();
         let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
-        let outline =
-            outline(&base.header().expect(&vector.name), &flags, &entries, &manifest).expect(&vector.name);
+        let flags_of = |text| resource_facts(text).map(|facts| ResourceFlags::of(&facts));
+        let header = base.header().expect(&vector.name);
+        let outline = outline(&header, &flags, &entries, &manifest, flags_of).expect(&vector.name);
         let Some(Outline { head, slots, tail, findings }) = outline else { return };
         let text =
             |slot: &Slot| slot.text(|index| base.resources[index].clone()).expect("marked").into_owned();

@@ -52,6 +52,11 @@ impl<'a> Slot<'a> {
         Slot { source, marks }
     }
 
+    /// True if something is set in its text.
+    pub fn is_marked(&self) -> bool {
+        self.marks != Marks::default()
+    }
+
     /// Its text, of a list `before` in which kept ones are looked up. Only a mark makes a new text.
     pub fn text<'t>(&self, before: impl FnOnce(usize) -> Cow<'t, str>) -> Result<Cow<'t, str>, Error>
     where
