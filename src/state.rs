@@ -41,23 +41,23 @@ pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Err
 
 /// The gzip file of a stored deployment, from memory if it was asked for lately.
 pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i64) -> Result<Gzip, Error> {
-    if let Some(kept) = app.exports.get(deployment_id) {
-        return Ok(kept);
-    }
-    let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
-    let gzip = Gzip::new(http::gzip::compress(text.as_bytes()));
-    app.exports.put(deployment_id, gzip.clone());
-    Ok(gzip)
+    app.exports.get_or_make(deployment_id, || {
+        let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
+        let mut file = http::gzip::compress(text.as_bytes());
+        file.shrink_to_fit();
+        Ok(Gzip::new(file))
+    })
 }
 
 /// Makes the export of a stack ready, for it is the next thing that anyone asks for after an update.
 pub fn warm(app: &App, stack_id: i64) -> Result<(), Error> {
     app.store.read(|conn| {
         let stack = store::stack::read(conn, stack_id)?;
-        match stack.deployment_id {
-            Some(id) => export_gzip(app, conn, &stack, id).map(drop),
-            None => Ok(()),
+        let Some(id) = stack.deployment_id else { return Ok(()) };
+        if app.exports.has_room(store::version::read_n_bytes(conn, id)?) {
+            export_gzip(app, conn, &stack, id)?;
         }
+        Ok(())
     })
 }
 

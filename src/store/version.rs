@@ -292,3 +292,9 @@ pub fn read_n_resources(conn: &Connection, deployment_id: i64) -> Result<usize, 
     const SQL: &str = "SELECT n_resources FROM deployments WHERE id = ?1";
     Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
 }
+
+/// The length of a stored deployment's text.
+pub fn read_n_bytes(conn: &Connection, deployment_id: i64) -> Result<usize, Error> {
+    const SQL: &str = "SELECT n_bytes FROM deployments WHERE id = ?1";
+    Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
+}

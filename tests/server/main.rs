@@ -3,6 +3,7 @@
 mod api;
 mod crash;
 mod fake;
+mod large;
 mod lease;
 mod limits;
 mod model;
