@@ -23,6 +23,8 @@ pub const WRITER_BATCH_JOBS: usize = 256;
 pub const WAL_IDLE_BYTES: u64 = 4 << 20;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
+pub const COLLECT_RUNS_MAX: usize = 64;
 /// Rows of events on one page; a row is one batch of up to 50 events.
 pub const EVENT_PAGE_ROWS: usize = 20;
 /// History entries on one page, whatever the caller asks for.

@@ -136,7 +136,7 @@ impl Housekeeper {
         let run = move || loop {
             let done = select! {
                 recv(stopped) -> _ => break,
-                recv(ticks) -> _ => state::end_expired(&app),
+                recv(ticks) -> _ => state::end_expired(&app).and_then(|()| state::collect_runs(&app)),
                 recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
             };
             match done {

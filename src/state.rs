@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::http;
 use crate::limits;
 use crate::store::stack::Stack;
+use crate::store::unused::CollectRuns;
 use crate::store::update::EndUpdate;
 use crate::store::{self, Connection};
 
@@ -131,6 +132,19 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
             Ok(_) | Err(Error::Forbidden(_) | Error::NotFound(_)) => {}
             Err(cause) => log::error!("could not end update {update_id}, whose lease has run out: {cause}"),
         }
+    }
+    Ok(())
+}
+
+/// Takes away what superseded checkpoints have left. Other jobs go on between the steps.
+pub fn collect_runs(app: &App) -> Result<(), Error> {
+    let mut unused = app.store.read(store::unused::find)?;
+    while let Some(some) = unused {
+        unused = match app.store.write(CollectRuns(some)) {
+            // Others come first; it is tried again.
+            Err(Error::Busy) => None,
+            left => left?,
+        };
     }
     Ok(())
 }

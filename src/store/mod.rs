@@ -16,6 +16,7 @@ mod schema;
 pub mod secret;
 pub mod sketch;
 pub mod stack;
+pub mod unused;
 pub mod update;
 pub mod version;
 mod writer;

@@ -27,8 +27,10 @@ CREATE TABLE stacks (
     active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
+    n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
     UNIQUE (org, project, name)
 ) STRICT;
+CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
 
 -- A deployment: everything but its resources, their order, and the runs that hold them (see chunk.rs).
 -- Never changed once written.

@@ -187,7 +187,7 @@ pub enum EndState {
 
 /// Ends an update, whatever the reason: the version, the history, the status and the lock in one commit.
 ///
-/// Answers false, and changes nothing, if the update went on since `progress`.
+/// Answers false, and changes nothing, if the update went on since `progress`, or the database did.
 /// Errors: `Forbidden` if it has ended already.
 pub struct EndUpdate {
     /// Which.
@@ -219,9 +219,10 @@ impl Job for EndUpdate {
         if is_renewed || find_progress(tx.conn, update.id)? != self.progress {
             return Ok(false);
         }
-        let n_resources = match update.version {
-            Some(version) => Some(self.store_version(tx, &update, version)?),
-            None => None,
+        let n_resources = match update.version.map(|version| self.store_version(tx, &update, version)) {
+            // A run that it counts on was collected meanwhile.
+            Some(Err(Error::Busy)) => return Ok(false),
+            n_resources => n_resources.transpose()?,
         };
         const SQL: &str = "
             UPDATE updates

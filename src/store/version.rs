@@ -270,14 +270,18 @@ pub fn set_version(tx: &Tx, stack_id: i64, version: i64, deployment_id: i64) -> 
     Ok(())
 }
 
-/// Removes a deployment that nothing names any more.
+/// Removes a deployment that nothing names any more. Its runs are collected later, see `unused`.
 pub fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Error> {
     const SQL: &str = "
         DELETE FROM deployments
         WHERE id = ?1
           AND NOT EXISTS (SELECT 1 FROM versions WHERE deployment_id = ?1)
-          AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE deployment_id = ?1)";
-    tx.conn.prepare_cached(SQL)?.execute([deployment_id])?;
+          AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE deployment_id = ?1)
+        RETURNING stack_id";
+    let removed = tx.conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0)).optional()?;
+    let Some(stack_id): Option<i64> = removed else { return Ok(()) };
+    const COUNT: &str = "UPDATE stacks SET n_removed = n_removed + 1 WHERE id = ?1";
+    tx.conn.prepare_cached(COUNT)?.execute([stack_id])?;
     Ok(())
 }
 

@@ -37,6 +37,11 @@ impl TestServer {
         process.restart();
     }
 
+    /// The database, for a look into it from outside.
+    pub fn db(&self) -> std::path::PathBuf {
+        self.process.lock().expect("process").db()
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.client.address())
