@@ -29,40 +29,41 @@ const RUN_BYTES_MAX: usize = 128 << 10;
 /// Identifies a run within its stack: a hash that only the holder of the stack's key can make.
 pub type RunHash = [u8; 16];
 
-/// Which resources of a deployment stand together.
-pub struct Layout {
-    /// Indices of the resources, in order of identity.
-    pub sorted: Vec<u32>,
-    /// Ranges of `sorted`.
-    pub runs: Vec<Range<usize>>,
+/// A resource, and where it has its place.
+#[derive(Clone, Copy)]
+pub struct Member {
+    /// Hash of its URN: copies of a replaced resource share it, and are told apart by their order.
+    pub identity: u64,
+    /// Its index in the deployment.
+    pub index: u32,
+    /// The length of its text.
+    pub n_bytes: u32,
+    /// Its place in the sketch, if it is stored.
+    pub stored: Option<u32>,
 }
 
-impl Layout {
-    /// Sorts and cuts. Copies of a replaced resource share their identity, and are told apart by their order.
-    pub fn new(digests: &Digests) -> Layout {
-        let mut sorted: Vec<(u64, u32)> = digests.iter().map(|digest| digest.urn).zip(0..).collect();
-        sorted.sort_unstable();
-        let mut runs = Vec::new();
-        let (mut start, mut n_bytes) = (0, 0);
-        for (at, &(urn, i)) in sorted.iter().enumerate() {
-            let len = digests.get(i as usize).n_bytes;
-            n_bytes += len;
-            if at + 1 == sorted.len() || n_bytes >= RUN_BYTES_MAX || ends_run(urn, len) {
-                runs.push(start..at + 1);
-                (start, n_bytes) = (at + 1, 0);
-            }
+/// Cuts resources, which are in order of identity, into runs.
+pub fn cut(members: &[Member]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let (mut start, mut n_bytes) = (0, 0);
+    for (at, member) in members.iter().enumerate() {
+        let len = member.n_bytes as usize;
+        n_bytes += len;
+        if at + 1 == members.len() || n_bytes >= RUN_BYTES_MAX || ends_run(member.identity, len) {
+            runs.push(start..at + 1);
+            (start, n_bytes) = (at + 1, 0);
         }
-        Layout { sorted: sorted.into_iter().map(|(_, i)| i).collect(), runs }
     }
+    runs
+}
 
-    /// The place of each resource, in the deployment's order, among those sorted by identity.
-    pub fn places(&self) -> Vec<u32> {
-        let mut places = vec![0; self.sorted.len()];
-        for (place, &i) in self.sorted.iter().enumerate() {
-            places[i as usize] = place as u32;
-        }
-        places
+/// The place of each resource, in the deployment's order, among those sorted by identity.
+pub fn places(members: &[Member]) -> Vec<u32> {
+    let mut places = vec![0; members.len()];
+    for (place, member) in members.iter().enumerate() {
+        places[member.index as usize] = place as u32;
     }
+    places
 }
 
 /// A long resource ends a run more often, so that runs have about the same size. Depends on this resource alone.

@@ -76,6 +76,11 @@ impl Sketch {
         Ok(Sketch { deployment_id: Some(deployment_id), head, tail, places, digests, runs })
     }
 
+    /// How many resources it has.
+    pub fn n_resources(&self) -> usize {
+        self.digests.len()
+    }
+
     /// Everything but the resources.
     pub fn header(&self) -> Result<Header<'_>, Error> {
         Header::of(&self.head, &self.tail)

@@ -6,13 +6,13 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::chunk::{self, Bond, Layout, RunHash};
+use super::chunk::{self, Bond, Member, RunHash};
 use super::packed::{pack, write_number, zigzag};
 use super::sketch::{Opened, Sketch, StoredRun, Text};
 use super::{Tx, facts};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
-use crate::domain::digest::{Digester, Digests};
+use crate::domain::digest::{Digest, Digester, Digests};
 use crate::domain::resource::resource_facts;
 use crate::error::Error;
 
@@ -33,6 +33,38 @@ impl<'d> Draft<'d> {
     pub fn new(deployment: &'d Deployment<'_>, digests: Digests) -> Draft<'d> {
         let texts = deployment.resources.iter().map(|text| Text::New(Cow::Borrowed(&**text))).collect();
         Draft { head: &deployment.head, texts, digests, tail: &deployment.tail }
+    }
+
+    /// The resources in order of identity. Those of the sketch are so already, so only the others are sorted.
+    fn sorted(&self, sketch: Option<&Sketch>) -> Vec<Member> {
+        let mut indices = vec![None; sketch.map_or(0, Sketch::n_resources)];
+        let mut new = Vec::new();
+        for (text, index) in self.texts.iter().zip(0u32..) {
+            match text {
+                Text::Stored(place) => indices[*place] = Some(index),
+                Text::New(_) => new.push((self.digests.get(index as usize).urn, index)),
+            }
+        }
+        new.sort_unstable();
+        let member = |digest: Digest<'_>, index, stored| Member {
+            identity: digest.urn,
+            index,
+            n_bytes: digest.n_bytes as u32,
+            stored,
+        };
+        let stored = indices.iter().zip(0u32..).filter_map(|(index, place)| {
+            let digest = sketch?.digest(place as usize);
+            index.map(|index| member(digest, index, Some(place)))
+        });
+        let mut new = new.into_iter().map(|(_, i)| member(self.digests.get(i as usize), i, None)).peekable();
+        let mut members = Vec::with_capacity(self.texts.len());
+        for stored in stored {
+            let before = |new: &Member| (new.identity, new.index) < (stored.identity, stored.index);
+            members.extend(std::iter::from_fn(|| new.next_if(before)));
+            members.push(stored);
+        }
+        members.extend(new);
+        members
     }
 
     fn n_bytes(&self) -> usize {
@@ -79,14 +111,14 @@ impl Encoded {
     /// Cuts, compresses and seals what the stack does not have yet: the cost follows what changed, but for one
     /// pass over the digests. `known` is none for a stack that is only being made.
     pub fn new(key: &StackKey, draft: &Draft<'_>, known: Option<&Known<'_>>) -> Result<Encoded, Error> {
-        let layout = Layout::new(&draft.digests);
-        let order = pack(&layout.places());
+        let members = draft.sorted(known.map(|known| known.sketch));
+        let order = pack(&chunk::places(&members));
         let mut bond = Bond::new(draft.texts.len(), &order);
-        let mut runs = Vec::with_capacity(layout.runs.len());
+        let mut runs = Vec::new();
         let mut opened = known.map(|known| Opened::new(known.sketch, known.conn, key)).transpose()?;
-        for range in &layout.runs {
-            let members = &layout.sorted[range.clone()];
-            let (hash, run) = match known.and_then(|known| kept_run(draft, members, known.sketch)) {
+        for range in chunk::cut(&members) {
+            let members = &members[range];
+            let (hash, run) = match known.and_then(|known| kept_run(members, known.sketch)) {
                 Some(run) => (run.hash, Run::Kept(run.id)),
                 None => make_run(key, draft, members, known, opened.as_mut())?,
             };
@@ -145,27 +177,23 @@ pub fn digests(deployment: &Deployment<'_>, key: &StackKey) -> Result<Digests, E
 }
 
 /// The stored run that has exactly these resources.
-fn kept_run(draft: &Draft<'_>, members: &[u32], sketch: &Sketch) -> Option<StoredRun> {
-    let place = |member: &u32| match draft.texts[*member as usize] {
-        Text::Stored(place) => Some(place),
-        Text::New(_) => None,
-    };
-    let first = place(&members[0])?;
-    let is_whole = members.iter().zip(first..).all(|(member, wanted)| place(member) == Some(wanted));
-    if is_whole { sketch.find_run(first, members.len()) } else { None }
+fn kept_run(members: &[Member], sketch: &Sketch) -> Option<StoredRun> {
+    let first = members[0].stored?;
+    let is_whole = members.iter().zip(first..).all(|(member, wanted)| member.stored == Some(wanted));
+    if is_whole { sketch.find_run(first as usize, members.len()) } else { None }
 }
 
 /// A run that may be new.
 fn make_run(
     key: &StackKey,
     draft: &Draft<'_>,
-    members: &[u32],
+    members: &[Member],
     known: Option<&Known<'_>>,
     mut opened: Option<&mut Opened<'_>>,
 ) -> Result<(RunHash, Run), Error> {
     let mut texts = Vec::with_capacity(members.len());
     for member in members {
-        texts.push(match (&draft.texts[*member as usize], opened.as_mut()) {
+        texts.push(match (&draft.texts[member.index as usize], opened.as_mut()) {
             (Text::New(text), _) => Cow::Borrowed(&**text),
             (Text::Stored(place), Some(opened)) => Cow::Owned(opened.text(*place)?.to_owned()),
             (Text::Stored(_), None) => unreachable!("stored texts are of a sketch"),
@@ -177,7 +205,7 @@ fn make_run(
     if let Some(id) = found {
         return Ok((hash, Run::Known(id)));
     }
-    let facts = facts::encode(members.iter().map(|member| draft.digests.get(*member as usize)));
+    let facts = facts::encode(members.iter().map(|member| draft.digests.get(member.index as usize)));
     let facts = chunk::seal_facts(&facts, &hash, key)?;
     let body = chunk::seal_run(&plain, &hash, key)?;
     Ok((hash, Run::New { hash, facts, body }))

@@ -120,8 +120,8 @@ impl<'s> Model<'s> {
         for index in (0..chosen.len()).rev().filter(|_| !is_careless) {
             if chosen[index] {
                 let wanted: Vec<&Value> = references(&self.resources[index]).collect();
-                for before in 0..index {
-                    chosen[before] |= wanted.contains(&&self.resources[before]["urn"]);
+                for (before, is_chosen) in chosen[..index].iter_mut().enumerate() {
+                    *is_chosen |= wanted.contains(&&self.resources[before]["urn"]);
                 }
             }
         }

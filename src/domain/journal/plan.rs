@@ -305,12 +305,18 @@ impl<'a: 'h, 'h> Planner<'a, 'h> {
     fn slots(&self) -> Vec<Slot<'a>> {
         let dead: HashSet<_> = self.removed_operations.iter().map(|id| self.pushed[id]).collect();
         let new = self.new.iter().enumerate().filter(|(i, _)| !dead.contains(i)).map(|(_, slot)| *slot);
-        let base = self.base.iter().enumerate().filter(|(i, _)| !self.removed.contains(i));
-        let base = base.map(|(i, slot)| match self.replaced.get(&i) {
-            Some(state) => Slot::new(Source::Brought(state)),
-            None => Slot { source: slot.source, marks: self.marks.get(&i).copied().unwrap_or_default() },
-        });
-        new.chain(base).collect()
+        // The base may be long and the changes few, so these are looked up there and not the other way round.
+        let mut base: Vec<_> = self.base.iter().map(|slot| Some(Slot::new(slot.source))).collect();
+        for (i, marks) in &self.marks {
+            base[*i] = Some(Slot { source: self.base[*i].source, marks: *marks });
+        }
+        for (i, state) in &self.replaced {
+            base[*i] = Some(Slot::new(Source::Brought(state)));
+        }
+        for i in &self.removed {
+            base[*i] = None;
+        }
+        new.chain(base.into_iter().flatten()).collect()
     }
 
     /// Open operations in the order in which they began, then those of the base that were creating something:
