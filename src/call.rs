@@ -4,8 +4,17 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::name::StackRef;
 use crate::error::Error;
-use crate::http::Request;
+use crate::http::{Deflated, Request};
 use crate::store::update::Update;
+
+/// Which way a request came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// Through the gate.
+    Network,
+    /// Through the control socket, which only the owner of the data can open.
+    Local,
+}
 
 /// Who calls, after the access check of the route.
 pub enum Caller {
@@ -16,9 +25,14 @@ pub enum Caller {
         /// The name that the history shows.
         name: String,
     },
+    /// The administrator of the machine, at the control socket.
+    LocalAdmin,
     /// The CLI that holds the lease of this update; the update may have ended meanwhile.
     Lease(Box<Update>),
 }
+
+/// The name of the local administrator in records; no user can have it.
+pub const LOCAL_ADMIN: &str = "(local administrator)";
 
 /// One call: a request that has found its route and passed its access check.
 pub struct Call<'a> {
@@ -50,6 +64,7 @@ impl Call<'_> {
         match &self.caller {
             Caller::User { name } => name,
             Caller::Anyone => "",
+            Caller::LocalAdmin => LOCAL_ADMIN,
             Caller::Lease(update) => &update.requested_by,
         }
     }
@@ -78,8 +93,14 @@ impl Call<'_> {
 
     /// The body as text, inflated; at most the route's limit.
     pub fn text(&mut self) -> Result<String, Error> {
-        let bytes = self.request.read_body(self.body_bytes_max)?;
-        String::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))
+        self.packed_text().map(|(text, _)| text)
+    }
+
+    /// As `text`, with the stream that it was inflated from, if it was.
+    pub fn packed_text(&mut self) -> Result<(String, Option<Deflated>), Error> {
+        let (bytes, deflated) = self.request.read_packed_body(self.body_bytes_max)?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
+        Ok((text, deflated))
     }
 
     /// The body, a JSON object, as a value of this type.

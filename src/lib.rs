@@ -8,6 +8,7 @@
 //! - `gate`: the side that faces the network: strict parse, limits, deadlines. Has never heard of a route or a stack.
 //! - `routes`: request → row of the table → access check → handler → response. Knows no SQL and no deployment.
 //! - `api`: the vendor's protocol: wire types, then handlers. Must not check access, choose a status, or hold SQL.
+//! - `ops`: what an administrator asks for, and where the master key comes from. Beside `api`, by the same rules.
 //! - `state`: what a stack's state is at this moment, and how an update ends. Knows no HTTP.
 //! - `app`: what every handler can reach: store, keyring, cache, clock, config. Must not know any call.
 //! - `call`: what one handler gets: parameters, query, body, caller. Must not know which route it is.
@@ -37,6 +38,7 @@ pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod observe;
+pub mod ops;
 pub mod program;
 pub mod routes;
 pub mod server;

@@ -25,6 +25,12 @@ pub const WAL_IDLE_BYTES: u64 = 4 << 20;
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
 /// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
 pub const COLLECT_RUNS_MAX: usize = 64;
+/// A journal batch is only looked through for what it repeats of its base if that may be so much.
+pub const SHARED_BYTES_MIN: usize = 16 << 10;
+/// A larger base is not read to find out what a journal repeats of it.
+pub const SHARED_BASE_BYTES_MAX: usize = 64 << 20;
+/// Hashes of bases that are kept in memory: 16 bytes each.
+pub const BASE_HASHES_MAX: usize = 200_000;
 /// Rows of events on one page; a row is one batch of up to 50 events.
 pub const EVENT_PAGE_ROWS: usize = 20;
 /// History entries on one page, whatever the caller asks for.
@@ -39,3 +45,9 @@ pub const LEASE_SECS: i64 = 300;
 pub const HOUSEKEEPING_MILLIS: u64 = 1000;
 /// Times that an update's end is worked out anew because the update went on meanwhile.
 pub const END_ATTEMPTS_MAX: usize = 20;
+
+/// How long `--master-key-command` may take, in seconds: a key service across the world answers in less.
+pub const KEY_COMMAND_SECS: u64 = 30;
+
+/// What it may print, in bytes; a key has 64, and its complaints are for a person to read.
+pub const KEY_COMMAND_OUTPUT_BYTES: usize = 4096;

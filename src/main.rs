@@ -1,5 +1,5 @@
 //! Arguments in, exit code out; nothing else.
 
 fn main() -> std::process::ExitCode {
-    pulumi_backend::command::serve::main()
+    pulumi_backend::command::main()
 }

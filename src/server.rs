@@ -1,36 +1,50 @@
 //! Server: starts store, writer, workers and gate, and stops them in reverse. `main` and tests both use it.
 
+pub mod control;
 mod edge;
-mod key;
+mod folder;
+mod housekeeper;
 mod lock;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use crossbeam_channel::{Receiver, bounded};
 
+use self::control::Control;
 use self::edge::Edge;
-use self::key::KeyOrigin;
+use self::folder::PrivateFolder;
+use self::housekeeper::Housekeeper;
 use crate::app::App;
-use crate::cache::ExportCache;
+use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::limits;
-use crate::state;
-use crate::store::{self, Store};
+use crate::ops::key_source;
+use crate::store::Store;
 
 /// A running server.
 pub struct Server {
+    data: Data,
+    control: Control,
+    front: Option<Front>,
+    folder: PrivateFolder,
+}
+
+/// The data, opened: nobody else has it.
+struct Data {
     app: Arc<App>,
+    to_warm: Receiver<i64>,
+    is_key_made: bool,
+    _lock: lock::Lock,
+}
+
+/// What serves the network.
+struct Front {
     edge: Edge,
     housekeeper: Housekeeper,
     address: SocketAddr,
-    key_origin: KeyOrigin,
-    _lock: lock::Lock,
 }
 
 impl Server {
@@ -41,59 +55,99 @@ impl Server {
     pub fn start(config: Config, clock: Clock) -> Result<Server, Error> {
         refuse_beyond_loopback(&config)?;
         warn_of_short_lease(config.lease_secs);
-        let lock = lock::Lock::take(&config.db)?;
-        let (master_key, key_origin) = key::load(&config)?;
-        let store = Store::open(&config.db)?;
-        let keyring = Keyring::new(&master_key);
-        key::check(&store, &keyring)?;
-
-        let listener = TcpListener::bind(config.addr)
-            .map_err(|cause| Error::internal(format!("listen on {}", config.addr), cause))?;
-        let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-        let exports = ExportCache::new(config.cache_bytes);
-        let (warm, to_warm) = bounded(1);
-        let app = Arc::new(App { store, keyring, exports, warm, clock, config });
-        let edge = Edge::start(&app, listener)?;
-        let housekeeper = Housekeeper::start(app.clone(), to_warm)?;
-        Ok(Server { app, edge, housekeeper, address, key_origin, _lock: lock })
+        let data = Data::open(config, clock)?;
+        let folder = PrivateFolder::make(&data.app.config.db)?;
+        let front = Front::start(&data, &folder)?;
+        let control = Control::start(&data.app, &folder)?;
+        Ok(Server { data, control, front: Some(front), folder })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Opens the data for a command on this machine: only the control socket is served.
+    pub fn start_local(config: Config, clock: Clock) -> Result<Server, Error> {
+        let data = Data::open(config, clock)?;
+        let folder = PrivateFolder::make(&data.app.config.db)?;
+        let control = Control::start(&data.app, &folder)?;
+        Ok(Server { data, control, front: None, folder })
+    }
+
+    /// Where it listens, if it serves the network.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.front.as_ref().map(|front| front.address)
     }
 
     /// What a person should know who has just started it.
     pub fn start_lines(&self) -> String {
-        let config = &self.app.config;
+        let config = &self.data.app.config;
         let full =
             |path: &std::path::Path| std::path::absolute(path).unwrap_or(path.into()).display().to_string();
-        let (db, key) = (full(&config.db), full(&config.master_key_file));
+        let (db, key) = (full(&config.db), &config.key_source);
         let mut lines =
             format!("pulumi-backend {}\n  data    {db}\n  key     {key}\n", env!("CARGO_PKG_VERSION"));
-        if self.key_origin == KeyOrigin::Made {
+        if self.data.is_key_made {
             lines.push_str(
-                "          made just now. Without it no secret can ever be read again:\n          \
-                 keep a copy of it, and not beside the backups of the data.\n",
+                "          made just now. Without this file no state and no secret can ever be read again.\n          \
+                 Copy it to a safe place now, apart from the backups of the data:\n          \
+                 who has both can read everything, who has only one can read nothing.\n",
             );
         }
         lines.push_str(&format!(
             "  access  open: on this machine, every token is the user '{}' of organization '{}'\n",
             config.user, config.org
         ));
-        let shown = self.address.to_string().replace("127.0.0.1:", "localhost:");
-        lines.push_str(&format!("listening on http://{}\n\n  pulumi login http://{shown}\n\n", self.address));
+        if let Some(address) = self.address() {
+            let shown = address.to_string().replace("127.0.0.1:", "localhost:");
+            lines.push_str(&format!("listening on http://{address}\n\n  pulumi login http://{shown}\n\n"));
+        }
         lines
     }
 
     /// Finishes what is in flight, commits, closes.
     pub fn stop(self) {
-        self.edge.stop();
-        self.housekeeper.stop();
-        match Arc::try_unwrap(self.app) {
+        if let Some(front) = self.front {
+            front.edge.stop();
+            front.housekeeper.stop();
+        }
+        self.control.stop();
+        drop(self.folder);
+        match Arc::try_unwrap(self.data.app) {
             Ok(app) => app.store.close(),
             Err(_) => log::warn!("something still uses the database; it is closed with the process"),
         }
+    }
+}
+
+impl Data {
+    fn open(config: Config, clock: Clock) -> Result<Data, Error> {
+        let lock = lock::Lock::take(&config.db)?;
+        let loaded = key_source::load(&config)?;
+        let store = Store::open(&config.db)?;
+        if let Some(keys) = loaded.first_keys() {
+            store.write(keys)?;
+        }
+        let exports = ExportCache::new(config.cache_bytes);
+        let (warm, to_warm) = bounded(1);
+        let app = Arc::new(App {
+            store,
+            keyring: loaded.keyring,
+            exports,
+            bases: BaseHashes::default(),
+            warm,
+            clock,
+            config,
+        });
+        Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
+    }
+}
+
+impl Front {
+    fn start(data: &Data, folder: &PrivateFolder) -> Result<Front, Error> {
+        let wanted = data.app.config.addr;
+        let listener = TcpListener::bind(wanted)
+            .map_err(|cause| Error::internal(format!("listen on {wanted}"), cause))?;
+        let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
+        let edge = Edge::start(&data.app, listener, &folder.socket("http"))?;
+        let housekeeper = Housekeeper::start(data.app.clone(), data.to_warm.clone())?;
+        Ok(Front { edge, housekeeper, address })
     }
 }
 
@@ -122,41 +176,3 @@ fn warn_of_short_lease(lease_secs: i64) {
         );
     }
 }
-
-/// Looks after what nobody asks for: leases that have run out, exports that will be asked for.
-struct Housekeeper {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Housekeeper {
-    fn start(app: Arc<App>, to_warm: Receiver<i64>) -> Result<Housekeeper, Error> {
-        let (stop, stopped) = bounded::<()>(1);
-        let ticks = tick(Duration::from_millis(limits::HOUSEKEEPING_MILLIS));
-        let run = move || loop {
-            let done = select! {
-                recv(stopped) -> _ => break,
-                recv(ticks) -> _ => state::end_expired(&app).and_then(|()| state::collect_runs(&app)),
-                recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
-            };
-            match done {
-                // The stack was deleted meanwhile.
-                Ok(()) | Err(Error::NotFound(_)) => {}
-                Err(cause) => log::error!("housekeeping: {cause}"),
-            }
-        };
-        let thread = std::thread::Builder::new().name("housekeeper".into()).spawn(run);
-        let thread = thread.map_err(|cause| Error::internal("start the housekeeper", cause))?;
-        Ok(Housekeeper { stop, thread })
-    }
-
-    fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            log::error!("the housekeeper had panicked");
-        }
-    }
-}
-
-/// The canary's place in the database.
-const CANARY: &str = store::meta::CANARY;

@@ -86,12 +86,12 @@ pub struct Ending {
 /// Errors: `Forbidden` if it has ended already; `Busy` if it goes on faster than its end can be worked out.
 pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        let (update, Outcome { progress, state, findings }) = app.store.read(|conn| {
+        let (update, key, Outcome { progress, state, findings }) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
             let written = Written::read(conn, &key, &update)?;
             let outcome = written.map(|written| written.outcome(app.clock.now_rfc3339())).transpose()?;
-            Ok((update, outcome.unwrap_or_default()))
+            Ok((update, key, outcome.unwrap_or_default()))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
             return Ok(None);
@@ -105,7 +105,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             note: ending.note.clone(),
             progress,
             state,
-            findings: findings.clone(),
+            findings: store::update::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
         })?;

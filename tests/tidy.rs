@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pulumi_backend::config::SETTINGS;
+use pulumi_backend::config::table::SETTINGS;
 use pulumi_backend::routes::table::ROUTES;
 
 /// The modules in reading order. A file may use what stands in a row below its own, and its own module.
@@ -49,9 +49,9 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ("getrandom", &["src/crypto/"], "random values come from crypto::random_bytes"),
     ("SystemTime", &["src/clock.rs"], "the time of day is passed in"),
     ("simple_logger", &["src/observe.rs"], "it panics on a closed pipe; observe guards it"),
-    ("lexopt", &["src/config.rs"], "arguments are read once, at the start"),
-    // Edge asks systemd's RUNTIME_DIRECTORY and the system's folder for temporary files; neither is a setting.
-    ("std::env::", &["src/command/", "src/server/edge.rs"], "the environment is read once, and passed on"),
+    ("lexopt", &["src/config/given.rs"], "arguments are read once, at the start"),
+    // The private folder asks systemd's RUNTIME_DIRECTORY and the system's folder for temporary files; neither is a setting.
+    ("std::env::", &["src/command/", "src/server/folder.rs"], "the environment is read once, and passed on"),
     ("TODO", &[], "a wish belongs in an issue, a condition in a comment"),
     ("FIXME", &[], "a known fault is mended or reported"),
     ("dbg!", &[], "left over from a search"),
@@ -354,7 +354,7 @@ fn the_map_of_the_modules_is_complete_and_in_order() {
 }
 
 const SETTINGS_START: &str =
-    "<!-- settings: from src/config.rs, written by `UPDATE_GOLDEN=1 cargo test --test tidy` -->";
+    "<!-- settings: from src/config/table.rs, written by `UPDATE_GOLDEN=1 cargo test --test tidy` -->";
 const SETTINGS_END: &str = "<!-- end of settings -->";
 
 #[test]

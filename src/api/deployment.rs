@@ -90,9 +90,9 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
-        program: version::deflate_text("{}"),
+        program: store::update::seal_program(&key, &uid, "{}", None)?,
         deployment: app.store.read(encode)?,
-        findings: findings.clone(),
+        findings: store::update::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
     })?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))

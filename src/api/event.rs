@@ -1,93 +1,62 @@
 //! Engine events: taken in batches, in any order, given back in order.
 
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::call::{self, Call};
+use crate::call::Call;
+use crate::domain::event::{Event, parse_batch};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
-use crate::http::{Body, Response};
+use crate::http::{Body, Deflated, Response};
 use crate::limits;
 use crate::store;
-use crate::store::event::{self, AppendEvents, EventBatch};
+use crate::store::event::{self, AppendEvents, EventBatch, EventsPlace};
 use crate::store::update::Update;
-use crate::store::version;
-
-/// Source: apitype/events.go, `EngineEventBatch`.
-#[derive(Deserialize)]
-struct Batch<'a> {
-    #[serde(borrow)]
-    events: Vec<&'a RawValue>,
-}
-
-/// What is looked at in an event; the rest is kept as it came.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(default)]
-    sequence: Option<i64>,
-    #[serde(borrow, default)]
-    summary_event: Option<Summary<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Summary<'a> {
-    #[serde(borrow, default)]
-    resource_changes: Option<&'a RawValue>,
-}
 
 /// Stores a batch; the same again changes nothing.
 pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let text = call.text()?;
-    let batch: Batch = call::parse_object(&text)?;
-    store(app, call, &batch.events, None)
+    let (text, deflated) = call.packed_text()?;
+    store(app, call, text, deflated, None)
 }
 
 /// Stores one event, as very old CLIs send them.
 pub fn append_one(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let event: &RawValue = call::parse_object(&text)?;
-    store(app, call, &[event], Some(0))
+    store(app, call, format!(r#"{{"events":[{text}]}}"#), None, Some(0))
 }
 
 fn store(
     app: &App,
     call: &Call,
-    events: &[&RawValue],
+    text: String,
+    deflated: Option<Deflated>,
     default_sequence: Option<i64>,
 ) -> Result<Response, Error> {
-    let update_id = call.lease()?.id;
-    let mut sequences = Vec::with_capacity(events.len());
-    let mut resource_changes = None;
-    for (i, raw) in events.iter().enumerate() {
-        let event: Event = serde_json::from_str(raw.get()).map_err(|cause| {
-            Error::invalid(format!("events[{i}]"), format!("is no engine event: {cause}"))
-        })?;
-        let sequence = event.sequence.or(default_sequence).filter(|sequence| *sequence >= 0);
-        let why = "must be a number from 0 on";
-        sequences.push(sequence.ok_or_else(|| Error::invalid(format!("events[{i}].sequence"), why))?);
-        let changes = event.summary_event.and_then(|summary| summary.resource_changes);
-        resource_changes = changes.map(|raw| raw.get().to_string()).or(resource_changes);
-    }
-    let (Some(&first_sequence), Some(&last_sequence)) = (sequences.iter().min(), sequences.iter().max())
-    else {
+    let update = call.lease()?;
+    let events = parse_batch(&text)?;
+    let key = app.key_of(update.stack_id)?;
+    let Some((first_sequence, last_sequence)) = range(&events, default_sequence)? else {
         return Ok(Response::no_content());
     };
-    let array = format!("[{}]", events.iter().map(|raw| raw.get()).collect::<Vec<_>>().join(","));
-    app.store.write(AppendEvents {
-        update_id,
-        first_sequence,
-        last_sequence,
-        hash: Sha256::digest(array.as_bytes()).into(),
-        body: version::deflate_text(&array),
-        text: array,
-        resource_changes,
-    })?;
+    let resource_changes = events.iter().rev().find_map(|event| event.resource_changes).map(String::from);
+    let place = EventsPlace { first_sequence, last_sequence, hash: event::hash(&key, &text) };
+    let body = place.seal(&key, &update.uid, &text, deflated.as_ref().map(Deflated::as_slice))?;
+    app.store.write(AppendEvents { update_id: update.id, key, place, text, body, resource_changes })?;
     Ok(Response::no_content())
+}
+
+/// The lowest and the highest sequence; none without events.
+fn range(events: &[Event], default_sequence: Option<i64>) -> Result<Option<(i64, i64)>, Error> {
+    let mut range: Option<(i64, i64)> = None;
+    for (i, event) in events.iter().enumerate() {
+        let sequence = event
+            .sequence
+            .or(default_sequence)
+            .ok_or_else(|| Error::invalid(format!("events[{i}].sequence"), "must be a number from 0 on"))?;
+        let (first, last) = range.unwrap_or((sequence, sequence));
+        range = Some((first.min(sequence), last.max(sequence)));
+    }
+    Ok(range)
 }
 
 /// A page of an update's events in order of their sequence, each once.
@@ -97,8 +66,13 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let update = find(app, call)?;
     let from_sequence = call.query_number("continuationToken", 0)?.unwrap_or(0) as i64;
     let urn = call.query("urn").map(|urn| json!(urn).to_string());
-    let batches = app.store.read(|conn| store::event::list(conn, update.id, from_sequence))?;
-    let page = Page::of(&batches, from_sequence)?;
+    let key = app.key_of(update.stack_id)?;
+    // The counts of the update must be of the same moment as its events.
+    let batches = app.store.read(|conn| {
+        let update = store::update::read(conn, update.id)?;
+        event::list(conn, &key, &update, from_sequence)
+    })?;
+    let page = Page::of(&batches, from_sequence, &update.uid)?;
     let has_ended = !matches!(update.status, UpdateStatus::NotStarted | UpdateStatus::Running);
     let token = match page.next_sequence {
         Some(next) => Some(next),
@@ -132,14 +106,13 @@ struct Page<'a> {
 impl Page<'_> {
     /// `batches` come by their first sequence. Events beyond the first sequence of a batch that was left out may
     /// have predecessors in it, so they wait for the next page.
-    fn of(batches: &[EventBatch], from_sequence: i64) -> Result<Page<'_>, Error> {
+    fn of<'a>(batches: &'a [EventBatch], from_sequence: i64, update_uid: &str) -> Result<Page<'a>, Error> {
         let mut events = Vec::new();
         for batch in batches {
-            let raws: Vec<&RawValue> = call::parse(&batch.text)?;
-            for raw in raws {
-                let sequence = event::sequence(raw)?;
+            for event in batch.events(update_uid)? {
+                let sequence = event.sequence.unwrap_or(0);
                 if sequence >= from_sequence {
-                    events.push((sequence, raw.get()));
+                    events.push((sequence, event.raw));
                 }
             }
         }

@@ -24,7 +24,7 @@ pub fn healthz(_: &App, _: &mut Call) -> Result<Response, Error> {
 
 /// The database can be read and the writer commits.
 pub fn readyz(app: &App, _: &mut Call) -> Result<Response, Error> {
-    app.store.read(|conn| meta::find(conn, "canary"))?;
+    app.store.read(|conn| meta::find(conn, "server_key"))?;
     app.store.write(meta::Ping)?;
     Response::json(&json!({ "status": "ready" }))
 }

@@ -71,7 +71,13 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let n_max = page_size.unwrap_or(app.config.history_page_size).min(app.config.history_page_size);
     let entries = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::history::list(conn, stack.id, (page - 1).saturating_mul(n_max), n_max)
+        store::history::list(
+            conn,
+            &*app.stack_key(&stack)?,
+            stack.id,
+            (page - 1).saturating_mul(n_max),
+            n_max,
+        )
     })?;
     let updates = entries.into_iter().map(info).collect::<Result<Vec<_>, _>>()?;
     Response::json(&json!({ "updates": updates }))
@@ -82,8 +88,9 @@ pub fn latest(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let (entries, configured) = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        let entries = store::history::list(conn, stack.id, 0, 1)?;
-        Ok((entries, store::history::find_last_configured(conn, stack.id)?))
+        let key = app.stack_key(&stack)?;
+        let entries = store::history::list(conn, &key, stack.id, 0, 1)?;
+        Ok((entries, store::history::find_last_configured(conn, &key, stack.id)?))
     })?;
     let entry = entries.into_iter().next();
     let entry =
@@ -105,7 +112,8 @@ pub fn by_version(app: &App, call: &mut Call) -> Result<Response, Error> {
         let number = version.parse::<i64>().ok().filter(|number| (1..=stack.version).contains(number));
         let Some(number) = number else { return Ok(None) };
         let offset = (stack.version - number) as usize;
-        Ok(store::history::list(conn, stack.id, offset, 1)?.into_iter().next())
+        let key = app.stack_key(&stack)?;
+        Ok(store::history::list(conn, &key, stack.id, offset, 1)?.into_iter().next())
     })?;
     let entry =
         entry.ok_or_else(|| Error::NotFound(format!("Stack '{stack_ref}' has no update {version}")))?;

@@ -39,6 +39,11 @@ struct BatchDecryptRequest {
 }
 
 #[derive(Serialize)]
+struct BatchEncryptResponse {
+    ciphertexts: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct BatchDecryptResponse<'a> {
     plaintexts: BTreeMap<&'a str, String>,
 }
@@ -47,14 +52,14 @@ struct BatchDecryptResponse<'a> {
 pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let key = key(app, call)?;
     let request: EncryptRequest = call.json()?;
-    Response::json(&json!({ "ciphertext": encrypt_one(&key, "plaintext", &request.plaintext)? }))
+    Response::json(&json!({ "ciphertext": encrypt_one(&key, &request.plaintext)? }))
 }
 
 /// `{"ciphertext": base64}` → `{"plaintext": base64}`. 400 for what is no ciphertext of this stack.
 pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let key = key(app, call)?;
     let request: DecryptRequest = call.json()?;
-    Response::json(&json!({ "plaintext": decrypt_one(&key, "ciphertext", &request.ciphertext)? }))
+    Response::json(&json!({ "plaintext": decrypt_one(&key, || "ciphertext".into(), &request.ciphertext)? }))
 }
 
 /// As `encrypt`, for many; the answers are in the order of the questions.
@@ -63,10 +68,10 @@ pub fn batch_encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let request: BatchEncryptRequest = call.json()?;
     let plaintexts = request.plaintexts.unwrap_or_default();
     check_count("plaintexts", plaintexts.len())?;
-    let values = plaintexts.iter().enumerate();
-    let ciphertexts = values.map(|(i, text)| encrypt_one(&key, &format!("plaintexts[{i}]"), text));
-    let ciphertexts = ciphertexts.collect::<Result<Vec<_>, _>>()?;
-    Response::json(&json!({ "ciphertexts": ciphertexts }))
+    let decoded = plaintexts.iter().enumerate().map(|(i, text)| decode(|| format!("plaintexts[{i}]"), text));
+    let sealed = key.encrypt(&decoded.collect::<Result<Vec<_>, _>>()?)?;
+    let ciphertexts: Vec<String> = sealed.iter().map(|sealed| STANDARD.encode(sealed)).collect();
+    Response::json(&BatchEncryptResponse { ciphertexts })
 }
 
 /// As `decrypt`, for many. Each ciphertext asked for is a key of the answer; one that does not open fails all.
@@ -78,8 +83,8 @@ pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let mut plaintexts = BTreeMap::new();
     for (i, ciphertext) in ciphertexts.iter().enumerate() {
         if !plaintexts.contains_key(ciphertext.as_str()) {
-            plaintexts
-                .insert(ciphertext.as_str(), decrypt_one(&key, &format!("ciphertexts[{i}]"), ciphertext)?);
+            let plaintext = decrypt_one(&key, || format!("ciphertexts[{i}]"), ciphertext)?;
+            plaintexts.insert(ciphertext.as_str(), plaintext);
         }
     }
     Response::json(&BatchDecryptResponse { plaintexts })
@@ -101,17 +106,21 @@ fn check_count(field: &str, n_values: usize) -> Result<(), Error> {
     }
 }
 
-fn decode(field: &str, text: &str) -> Result<Vec<u8>, Error> {
-    STANDARD.decode(text).map_err(|cause| Error::invalid(field, format!("is not base64: {cause}")))
+fn decode(field: impl Fn() -> String, text: &str) -> Result<Vec<u8>, Error> {
+    STANDARD.decode(text).map_err(|cause| Error::invalid(field(), format!("is not base64: {cause}")))
 }
 
-fn encrypt_one(key: &StackKey, field: &str, plaintext: &str) -> Result<String, Error> {
-    Ok(STANDARD.encode(key.encrypt(&decode(field, plaintext)?)?))
+fn encrypt_one(key: &StackKey, plaintext: &str) -> Result<String, Error> {
+    seal(key, &decode(|| "plaintext".into(), plaintext)?)
 }
 
-fn decrypt_one(key: &StackKey, field: &str, ciphertext: &str) -> Result<String, Error> {
-    let plaintext = key.decrypt(&decode(field, ciphertext)?).ok_or_else(|| {
-        Error::invalid(field, "was not encrypted by this server for this stack, or is damaged")
+fn seal(key: &StackKey, plaintext: &[u8]) -> Result<String, Error> {
+    Ok(STANDARD.encode(key.encrypt(&[plaintext])?.concat()))
+}
+
+fn decrypt_one(key: &StackKey, field: impl Fn() -> String, ciphertext: &str) -> Result<String, Error> {
+    let plaintext = key.decrypt(&decode(&field, ciphertext)?).ok_or_else(|| {
+        Error::invalid(field(), "was not encrypted by this server for this stack, or is damaged")
     })?;
     Ok(STANDARD.encode(plaintext))
 }
@@ -120,7 +129,7 @@ fn decrypt_one(key: &StackKey, field: &str, ciphertext: &str) -> Result<String, 
 pub fn rewrite(key: &StackKey, ciphertext: &str, from: Names, to: Names) -> Option<String> {
     let plaintext = key.decrypt(&STANDARD.decode(ciphertext).ok()?)?;
     let renamed = rename::rename_plaintext(std::str::from_utf8(&plaintext).ok()?, from, to)?;
-    Some(STANDARD.encode(key.encrypt(renamed.as_bytes()).ok()?))
+    seal(key, renamed.as_bytes()).ok()
 }
 
 #[derive(Deserialize, Default)]
@@ -145,11 +154,8 @@ pub fn log_batch_decryption(app: &App, call: &mut Call) -> Result<Response, Erro
 fn record(app: &App, call: &Call, what: String) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
-    app.store.write(RecordDecryption {
-        stack_id: stack.id,
-        user_name: call.user_name().to_string(),
-        what,
-        now_unix: app.now_unix(),
-    })?;
+    let (user_name, now_unix) = (call.user_name().to_string(), app.now_unix());
+    let what = store::secret::seal_what(&*app.stack_key(&stack)?, &user_name, now_unix, &what)?;
+    app.store.write(RecordDecryption { stack_id: stack.id, user_name, what, now_unix })?;
     Ok(Response::no_content())
 }

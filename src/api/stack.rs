@@ -52,21 +52,29 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
 
-    let uid = crypto::random_uuid()?;
-    let (key, key_sealed) = app.keyring.make_stack_key(&uid)?;
-    let encode = |text: &RawValue| {
-        let (deployment, digests) = version::parse(text.get(), &key)?;
-        Encoded::new(&key, &Draft::new(&deployment, digests), None)
-    };
-    app.store.write(CreateStack {
-        key_sealed,
-        uid,
-        stack_ref,
-        tags: to_json(&tags),
-        deployment: request.state.map(encode).transpose()?,
-        now_unix: app.now_unix(),
-    })?;
-    Response::json(&json!({ "messages": [] }))
+    for _ in 0..limits::END_ATTEMPTS_MAX {
+        let uid = crypto::random_uuid()?;
+        let (key, key_sealed, key_fingerprint) = app.keyring.make_stack_key(&uid)?;
+        let encode = |text: &RawValue| {
+            let (deployment, digests) = version::parse(text.get(), &key)?;
+            Encoded::new(&key, &Draft::new(&deployment, digests), None)
+        };
+        let is_made = app.store.write(CreateStack {
+            key_sealed,
+            key_fingerprint,
+            uid,
+            stack_ref: stack_ref.clone(),
+            tags: to_json(&tags),
+            deployment: request.state.map(encode).transpose()?,
+            now_unix: app.now_unix(),
+        })?;
+        if is_made {
+            return Response::json(&json!({ "messages": [] }));
+        }
+        // The master key is being changed at this very moment.
+        drop(app.keyring.begin_rotation());
+    }
+    Err(Error::Busy)
 }
 
 fn require_organization(app: &App, stack_ref: &StackRef) -> Result<(), Error> {

@@ -11,13 +11,12 @@ use crate::crypto;
 use crate::crypto::token::LeaseToken;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
-use crate::http::Response;
+use crate::http::{Deflated, Response};
 use crate::limits;
 use crate::program::Program;
 use crate::state::{self, Ending};
 use crate::store;
 use crate::store::update::{CreateUpdate, RenewLease, StartUpdate, Update};
-use crate::store::version;
 
 /// The newest journal version that is understood.
 const JOURNAL_VERSION_MAX: i64 = 1;
@@ -50,18 +49,20 @@ pub fn create_destroy(app: &App, call: &mut Call) -> Result<Response, Error> {
 fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
-    let text = call.text()?;
+    let (text, deflated) = call.packed_text()?;
     let program: Program = call::parse_object(&text)?;
     check(&program)?;
 
     let uid = crypto::random_uuid()?;
+    let key = app.stack_key(&stack)?;
+    let deflated = deflated.as_ref().map(Deflated::as_slice);
     app.store.write(CreateUpdate {
         stack_id: stack.id,
         uid: uid.clone(),
         kind,
         is_dry_run: program.options.dry_run || kind == UpdateKind::Preview,
         requested_by: call.user_name().to_string(),
-        program: version::deflate_text(&text),
+        program: store::update::seal_program(&key, &uid, &text, deflated)?,
         now_unix: app.now_unix(),
     })?;
     Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))

@@ -1,6 +1,8 @@
 //! Keys, seals and tokens. Everything random comes from the operating system; a failure there stops the call.
 
 pub mod keyring;
+pub mod master;
+mod sealer;
 pub mod token;
 
 use crate::error::Error;
@@ -8,8 +10,13 @@ use crate::error::Error;
 /// `N` random bytes from the operating system.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|cause| Error::internal("get random bytes", cause.to_string()))?;
+    fill_random(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Fills `bytes` at random: a call of the operating system for all of them.
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(|cause| Error::internal("get random bytes", cause.to_string()))
 }
 
 /// A random id in the form of a UUID (version 4), safe in a path.

@@ -342,28 +342,43 @@ pub struct Operation<'a> {
 impl<'a> Operation<'a> {
     /// Reads one operation; `field` is what it is called in an error.
     pub fn parse(text: &'a str, field: &str) -> Result<Operation<'a>, Error> {
-        let broken = |flaw: Flaw| Error::invalid(field, flaw.to_string());
-        let mut operation =
-            Operation { text, type_token: Cow::Borrowed(""), resource: "", features: Features::default() };
         let mut scanner = Scanner::new(text);
+        let operation = Operation::scan(&mut scanner, field)?;
+        scanner.end().map_err(|flaw| Error::invalid(field, flaw.to_string()))?;
+        Ok(operation)
+    }
+
+    /// Reads the operation that comes next in `scanner`, and steps over it.
+    pub fn scan(scanner: &mut Scanner<'a>, field: &str) -> Result<Operation<'a>, Error> {
+        let broken = |flaw: Flaw| Error::invalid(field, flaw.to_string());
+        let mut operation = Operation {
+            text: "",
+            type_token: Cow::Borrowed(""),
+            resource: "",
+            features: Features::default(),
+        };
+        scanner.peek();
+        let start = scanner.position();
         scanner.open_object().map_err(broken)?;
         while let Some(key) = scanner.next_member().map_err(broken)? {
-            let value = scanner.value().map_err(broken)?;
             match &*key {
                 "type" => {
-                    let type_token = json::as_string(value);
+                    let type_token = json::as_string(scanner.value().map_err(broken)?);
                     operation.type_token = type_token
                         .ok_or_else(|| Error::invalid(format!("{field}.type"), "must be a string"))?;
                 }
                 "resource" => {
-                    let facts = ResourceFacts::scan(&mut Scanner::new(value));
+                    scanner.peek();
+                    let start = scanner.position();
+                    let facts = ResourceFacts::scan(scanner);
                     operation.features =
                         facts.map_err(|wrong| wrong.into_error(&format!("{field}.resource")))?.features;
-                    operation.resource = value;
+                    operation.resource = scanner.text_since(start);
                 }
-                _ => {}
+                _ => drop(scanner.value().map_err(broken)?),
             }
         }
+        operation.text = scanner.text_since(start);
         Ok(operation)
     }
 }

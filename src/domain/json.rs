@@ -6,8 +6,13 @@
 
 use std::borrow::Cow;
 
+use crate::domain::plain;
+
 /// How deep values may be nested. The CLI's own decoder gives up beyond it.
 pub const DEPTH_MAX: usize = 10_000;
+
+/// What may stand between values.
+pub const WHITESPACE: [char; 4] = [' ', '\n', '\t', '\r'];
 
 /// Where a text stops being the JSON that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,33 +257,27 @@ impl<'a> Scanner<'a> {
         if self.byte() != b'"' {
             return Err(self.flaw("a string"));
         }
-        self.at += 1;
-        loop {
-            self.skip_plain();
-            match self.text.as_bytes().get(self.at) {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                _ => return Err(self.flaw("the rest of a string")),
-            }
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    /// Steps over bytes that stand for themselves, eight at a time while there are eight.
-    fn skip_plain(&mut self) {
         let bytes = self.text.as_bytes();
-        while let Some(eight) = bytes.get(self.at..self.at + 8) {
-            let special = special_bytes(u64::from_le_bytes(eight.try_into().expect("eight bytes")));
-            if special != 0 {
-                self.at += special.trailing_zeros() as usize / 8;
-                return;
+        let mut at = self.at + 1;
+        loop {
+            at = plain::end(bytes, at);
+            match bytes.get(at) {
+                Some(b'"') => break,
+                // Most escapes: JSON inside of a string has one every few bytes.
+                Some(b'\\') if matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'n')) => at += 2,
+                Some(b'\\') => {
+                    self.at = at;
+                    self.escape()?;
+                    at = self.at;
+                }
+                _ => {
+                    self.at = at;
+                    return Err(self.flaw("the rest of a string"));
+                }
             }
-            self.at += 8;
         }
-        while bytes.get(self.at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-            self.at += 1;
-        }
+        self.at = at + 1;
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), Flaw> {
@@ -296,17 +295,6 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
-}
-
-/// The high bit of each byte that ends a run of plain string bytes (`"`, `\`, control), or of one behind such a byte.
-///
-/// The lowest bit that is set is always right, and only that one is used.
-fn special_bytes(eight: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES * 0x80;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = eight.wrapping_sub(ONES * 0x20) & !eight;
-    (has_zero(eight ^ (ONES * b'"' as u64)) | has_zero(eight ^ (ONES * b'\\' as u64)) | control) & HIGHS
 }
 
 /// What a string token spells. Half of a surrogate pair becomes U+FFFD, as it does in the CLI.

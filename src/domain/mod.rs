@@ -3,12 +3,14 @@
 
 pub mod json;
 pub mod name;
+mod plain;
 pub mod update;
 pub mod urn;
 
 pub mod delta;
 pub mod deployment;
 pub mod digest;
+pub mod event;
 pub mod integrity;
 pub mod journal;
 pub mod rename;

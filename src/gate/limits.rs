@@ -43,8 +43,11 @@ pub const RESPONSE_PIECE_PATIENCE: Duration = Duration::from_millis(4);
 /// The server's own response heads. It writes well under 4 KiB.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Requests that wait for a worker, in all. At 1 ms a request and 4 workers this is 64 ms of work.
-pub const WAITING_MAX: usize = 256;
+/// Requests that wait for a worker, in all: as many as there may be connections, for each has one at a time, which is
+/// whole and in memory already. At 1 ms a request and 4 workers this is 256 ms of work.
+pub const WAITING_MAX: usize = CONNECTIONS_MAX;
+/// Connections that have not been accepted yet; the system drops more, and their clients try again a second later.
+pub const BACKLOG_CONNECTIONS: i32 = CONNECTIONS_MAX as i32;
 /// Requests of one address that wait for a worker: half, so that the other half is for everybody else.
 pub const WAITING_PER_ADDRESS_MAX: usize = WAITING_MAX / 2;
 /// Health checks that wait for their own upstream connection.

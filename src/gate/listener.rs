@@ -7,7 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::system::is_listening;
+use super::limits::BACKLOG_CONNECTIONS;
+use super::system::{is_listening, set_backlog};
 use crate::error::Error;
 
 /// A listening socket.
@@ -75,6 +76,11 @@ impl Listener {
                 LocalAddress::Unix(listener.local_addr()?.as_pathname().map(PathBuf::from))
             }
         })
+    }
+
+    /// A burst of clients must not wait for the accepting thread.
+    pub(super) fn widen_backlog(&self) {
+        set_backlog(self.raw_fd(), BACKLOG_CONNECTIONS);
     }
 
     /// The accepting thread sleeps in `poll`, so an accept for a client that has left must not block.

@@ -137,6 +137,7 @@ impl Gate {
         let failed = |error| Error::internal("start the gate", Box::new(error) as Box<_>);
         let local_address = listener.local_address().map_err(failed)?;
         listener.set_nonblocking().map_err(failed)?;
+        listener.widen_backlog();
         let shared = Arc::new(Shared::new(upstream, n_upstream, admit, refuse, settings)?);
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
         let for_thread = shared.clone();

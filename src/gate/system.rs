@@ -34,6 +34,15 @@ pub(super) fn is_listening(socket: RawFd) -> bool {
     failed == 0 && value != 0
 }
 
+/// Makes room for connections that have not been accepted yet; std asks for 128.
+pub(super) fn set_backlog(socket: RawFd, n_connections: i32) {
+    // SAFETY: no pointers. On a socket that listens already this changes the number alone; failing changes nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::listen(socket, n_connections)
+    };
+}
+
 /// What a `Poller` has seen on one descriptor.
 #[cfg(target_os = "linux")]
 pub(super) struct Event {

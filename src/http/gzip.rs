@@ -1,5 +1,7 @@
 //! The gzip frame (RFC 1952) around raw deflate: one member, bounded, checked to its last byte.
 
+use std::ops::Range;
+
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
@@ -31,14 +33,23 @@ pub fn frame(deflated: &[u8], crc32: u32, n_bytes: usize) -> Vec<u8> {
 
 /// The content of a gzip file, if it is sound and not larger than `bytes_max`.
 pub fn decompress_whole(file: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
-    let (deflated, trailer) = split(file).ok_or_else(|| bad("it has no valid gzip frame"))?;
+    let deflated = deflated(file)?;
+    let trailer = file.last_chunk::<TRAILER_BYTES>().expect("it has a frame");
     let claimed = u32::from_le_bytes(trailer[4..].try_into().expect("four bytes")) as usize;
-    let content = inflate(deflated, claimed.min(deflated.len().saturating_mul(RATIO_MAX)), bytes_max)?;
+    let n_deflated = deflated.len();
+    let content = inflate(&file[deflated], claimed.min(n_deflated.saturating_mul(RATIO_MAX)), bytes_max)?;
     let crc32 = u32::from_le_bytes(trailer[..4].try_into().expect("four bytes"));
     if content.len() as u32 as usize != claimed || crc32fast::hash(&content) != crc32 {
         return Err(bad("its checksum does not match; it was damaged or cut short on the way"));
     }
     Ok(content)
+}
+
+/// Where the deflate stream is in a gzip file.
+pub fn deflated(file: &[u8]) -> Result<Range<usize>, Error> {
+    let (stream, _) = split(file).ok_or_else(|| bad("it has no valid gzip frame"))?;
+    let end = file.len() - TRAILER_BYTES;
+    Ok(end - stream.len()..end)
 }
 
 fn bad(why: &str) -> Error {

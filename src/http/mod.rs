@@ -6,5 +6,5 @@ pub mod request;
 pub mod response;
 pub mod workers;
 
-pub use request::{Method, Request};
+pub use request::{Deflated, Method, Request};
 pub use response::{Body, Response};

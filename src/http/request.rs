@@ -1,6 +1,7 @@
 //! Request: method, path, query, headers, and a body that is read only once somebody may send it.
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::gzip;
 use super::pattern::decode;
@@ -44,6 +45,19 @@ impl Method {
             "DELETE" => Method::Delete,
             _ => Method::Other,
         }
+    }
+}
+
+/// The deflate stream in which a body came; it has been inflated and checked.
+pub struct Deflated {
+    file: Vec<u8>,
+    place: Range<usize>,
+}
+
+impl Deflated {
+    /// The stream.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.file[self.place.clone()]
     }
 }
 
@@ -102,6 +116,11 @@ impl Request {
 
     /// The whole body, inflated if it came as gzip; at most `bytes_max` either way.
     pub fn read_body(&mut self, bytes_max: usize) -> Result<Vec<u8>, Error> {
+        self.read_packed_body(bytes_max).map(|(content, _)| content)
+    }
+
+    /// As `read_body`, with what it was inflated from.
+    pub fn read_packed_body(&mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Deflated>), Error> {
         let is_gzip = match self.header("Content-Encoding").map(str::trim) {
             None | Some("" | "identity") => false,
             Some(coding) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => {
@@ -115,7 +134,12 @@ impl Request {
             }
         };
         let body = self.read_raw_body(bytes_max)?;
-        if is_gzip { gzip::decompress_whole(&body, bytes_max) } else { Ok(body) }
+        if !is_gzip {
+            return Ok((body, None));
+        }
+        let content = gzip::decompress_whole(&body, bytes_max)?;
+        let place = gzip::deflated(&body)?;
+        Ok((content, Some(Deflated { file: body, place })))
     }
 
     fn read_raw_body(&mut self, bytes_max: usize) -> Result<Vec<u8>, Error> {

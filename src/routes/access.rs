@@ -2,7 +2,7 @@
 
 use super::table::{Access, Route};
 use crate::app::App;
-use crate::call::Caller;
+use crate::call::{Caller, Door};
 use crate::crypto::token;
 use crate::domain::name::StackRef;
 use crate::domain::update::{Lease, UpdateStatus};
@@ -13,9 +13,16 @@ use crate::store::update::Update;
 /// Who calls, if they may call this route. Nothing of the body has been read yet.
 ///
 /// `authorization` is the value of that header; empty if there is none.
-pub fn check(app: &App, route: &Route, parameters: &[String], authorization: &str) -> Result<Caller, Error> {
+pub fn check(
+    app: &App,
+    route: &Route,
+    parameters: &[String],
+    authorization: &str,
+    door: Door,
+) -> Result<Caller, Error> {
     match route.access {
         Access::Public => Ok(Caller::Anyone),
+        Access::User if door == Door::Local => Ok(Caller::LocalAdmin),
         Access::User => user(app, authorization),
         Access::Lease => lease(app, parameters, authorization),
     }

@@ -5,19 +5,19 @@ use std::time::Instant;
 use super::table::{ROUTES, Route};
 use super::{access, errors};
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, Door};
 use crate::crypto;
 use crate::error::Error;
 use crate::http::{Method, Request, Response, pattern};
 use crate::limits;
 
 /// Answers a request, whatever comes.
-pub fn dispatch(app: &App, request: &mut Request) -> Response {
+pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
     let started = Instant::now();
     let request_id = request_id();
     let found = find(request.method, &request.path);
     let result = match &found {
-        Found::Route(route, parameters) => answer(app, route, parameters, request),
+        Found::Route(route, parameters) => answer(app, route, parameters, request, door),
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
@@ -42,8 +42,11 @@ pub fn admit(
     let Found::Route(route, parameters) = find(Method::parse(method), path) else {
         return Ok(limits::BODY_BYTES_SMALL);
     };
-    let checked =
-        if is_large { access::check(app, route, &parameters, authorization).map(drop) } else { Ok(()) };
+    let checked = if is_large {
+        access::check(app, route, &parameters, authorization, Door::Network).map(drop)
+    } else {
+        Ok(())
+    };
     match checked {
         Ok(()) => Ok(route.body_bytes_max),
         Err(error) => Err(errors::response(&error).with_header("X-Pulumi-Request-ID", request_id())),
@@ -87,9 +90,15 @@ fn find(method: Method, path: &str) -> Found {
     found
 }
 
-fn answer(app: &App, route: &Route, parameters: &[String], request: &mut Request) -> Result<Response, Error> {
+fn answer(
+    app: &App,
+    route: &Route,
+    parameters: &[String],
+    request: &mut Request,
+    door: Door,
+) -> Result<Response, Error> {
     let authorization = request.header("Authorization").unwrap_or("");
-    let caller = access::check(app, route, parameters, authorization)?;
+    let caller = access::check(app, route, parameters, authorization, door)?;
     let mut call =
         Call { request, parameters: parameters.to_vec(), caller, body_bytes_max: route.body_bytes_max };
     (route.handler)(app, &mut call)

@@ -11,6 +11,7 @@ use crate::limits::{
     BODY_BYTES_CONFIG, BODY_BYTES_DEPLOYMENT, BODY_BYTES_EVENTS, BODY_BYTES_JOURNAL, BODY_BYTES_SECRETS,
     BODY_BYTES_SMALL,
 };
+use crate::ops::key;
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,10 @@ pub const ROUTES: &[Route] = &[
     route("getDefaultOrganization", Get, "/api/user/organizations/default", User, NO_BODY, user::default_organization),
     route("listUserStacks", Get, "/api/user/stacks", User, NO_BODY, stack::list),
     route("listPackages", Get, "/api/registry/packages", User, NO_BODY, capability::no_packages),
+
+    route("showKeys", Get, "/api/admin/keys", User, NO_BODY, key::show),
+    route("rotateMasterKey", Post, "/api/admin/keys/rotate", User, BODY_BYTES_SMALL, key::rotate),
+    route("renewStackKey", Post, "/api/admin/keys/renew/{orgName}/{projectName}/{stackName}", User, NO_BODY, key::renew),
 
     route("projectExists", Head, "/api/stacks/{orgName}/{projectName}", User, NO_BODY, stack::project_exists),
     route("createStack", Post, "/api/stacks/{orgName}/{projectName}", User, BODY_BYTES_DEPLOYMENT, stack::create),

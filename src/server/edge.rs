@@ -1,14 +1,13 @@
 //! The gate and the workers behind it, joined by a socket that only this user can reach.
 
 use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::crypto;
+use crate::call::Door;
 use crate::error::Error;
 use crate::gate::{Admission, Answer, Gate, Head, Listener, Settings};
 use crate::http::workers::Workers;
@@ -17,8 +16,6 @@ use crate::routes::dispatch;
 
 /// A body larger than this is only read from somebody who may send it.
 const LARGE_BODY_BYTES: usize = 64 << 10;
-/// A socket's path may have 107 bytes; its name in the folder takes a few.
-const SOCKET_PATH_BYTES_MAX: usize = 90;
 /// How long requests in flight may take to end when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,23 +23,20 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Edge {
     gate: Gate,
     workers: Workers,
-    _folder: PrivateFolder,
 }
 
 impl Edge {
-    /// Starts the workers, then the gate in front of them.
-    pub fn start(app: &Arc<App>, listener: TcpListener) -> Result<Edge, Error> {
-        let folder = PrivateFolder::make(&app.config.db)?;
-        let socket = folder.0.join("http");
-        let inner = UnixListener::bind(&socket)
+    /// Starts the workers on the private `socket`, then the gate in front of them.
+    pub fn start(app: &Arc<App>, listener: TcpListener, socket: &Path) -> Result<Edge, Error> {
+        let inner = UnixListener::bind(socket)
             .map_err(|cause| Error::internal(format!("listen on {}", socket.display()), cause))?;
         let answering = app.clone();
-        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request);
+        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request, Door::Network);
         // One more than the gate keeps busy: health checks always find a free one.
         let n_workers = app.config.n_workers + 1;
         let workers = Workers::start(inner.into(), n_workers, Arc::new(answer), dispatch::after_panic)?;
-        let gate = start_gate(app, listener, &socket)?;
-        Ok(Edge { gate, workers, _folder: folder })
+        let gate = start_gate(app, listener, socket)?;
+        Ok(Edge { gate, workers })
     }
 
     /// Takes no more connections, finishes what is in flight, ends the workers.
@@ -83,35 +77,4 @@ fn answer(response: Response) -> Answer {
     let (headers, body) = response.into_wire(false);
     let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     Answer { status, headers, body: body.as_slice().to_vec() }
-}
-
-/// A folder for the socket between gate and workers, which goes away with the server.
-struct PrivateFolder(PathBuf);
-
-impl PrivateFolder {
-    /// Beside the database, whose lock this server holds, so that one left behind by a crash can be replaced; or
-    /// where the system wants such things, or, if the path is too long for a socket, among temporary files.
-    fn make(db: &Path) -> Result<PrivateFolder, Error> {
-        let beside = PathBuf::from(format!("{}-run", db.display()));
-        let path = match std::env::var_os("RUNTIME_DIRECTORY") {
-            Some(folder) => PathBuf::from(folder).join("gate"),
-            None if beside.as_os_str().len() <= SOCKET_PATH_BYTES_MAX => beside,
-            None => std::env::temp_dir().join(format!("pulumi-backend-{}", crypto::random_uuid()?)),
-        };
-        let failed = |cause| Error::internal(format!("make the folder {}", path.display()), cause);
-        match std::fs::remove_dir_all(&path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
-            _ => {}
-        }
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
-        Ok(PrivateFolder(path))
-    }
-}
-
-impl Drop for PrivateFolder {
-    fn drop(&mut self) {
-        if let Err(cause) = std::fs::remove_dir_all(&self.0) {
-            log::warn!("could not remove {}: {cause}", self.0.display());
-        }
-    }
 }

@@ -75,8 +75,8 @@ impl<'w> Written<'w> {
             };
             Content::Journal {
                 base: Box::new(base),
-                batches: store::journal::list_batches(conn, update.id)?,
-                cli_version: cli_version(conn, update.id)?,
+                batches: store::journal::list_batches(conn, key, update)?,
+                cli_version: cli_version(conn, key, update)?,
             }
         } else {
             return Ok(None);
@@ -267,8 +267,8 @@ impl Brought {
 }
 
 /// The version of the CLI that runs an update, for the manifest of what it leaves.
-fn cli_version(conn: &Connection, update_id: i64) -> Result<String, Error> {
-    let program = store::update::read_program(conn, update_id)?;
+fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
+    let program = store::update::read_program(conn, key, update)?;
     let program: crate::program::Program = call::parse(&program)?;
     Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
 }

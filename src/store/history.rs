@@ -2,20 +2,26 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{update, version};
+use super::update;
+use crate::crypto::keyring::StackKey;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
-use crate::limits;
 
 /// The create request of the latest update that had a configuration, which an import has not.
-pub fn find_last_configured(conn: &Connection, stack_id: i64) -> Result<Option<String>, Error> {
+pub fn find_last_configured(
+    conn: &Connection,
+    key: &StackKey,
+    stack_id: i64,
+) -> Result<Option<String>, Error> {
     const SQL: &str = "
-        SELECT program FROM updates
-        WHERE stack_id = ?1 AND version IS NOT NULL AND kind <> 'import'
-        ORDER BY version DESC LIMIT 1";
-    let deflated: Option<Vec<u8>> =
-        conn.prepare_cached(SQL)?.query_row([stack_id], |row| row.get(0)).optional()?;
-    deflated.map(|deflated| version::inflate_text(&deflated, limits::BODY_BYTES_CONFIG)).transpose()
+        SELECT u.uid, p.body FROM updates u LEFT JOIN programs p ON p.update_id = u.id
+        WHERE u.stack_id = ?1 AND u.version IS NOT NULL AND u.kind <> 'import'
+        ORDER BY u.version DESC LIMIT 1";
+    let from_row = |row: &rusqlite::Row| -> rusqlite::Result<(String, Option<Vec<u8>>)> {
+        Ok((row.get(0)?, row.get(1)?))
+    };
+    let found = conn.prepare_cached(SQL)?.query_row([stack_id], from_row).optional()?;
+    found.map(|(uid, sealed)| update::open_program(key, &uid, &sealed.unwrap_or_default())).transpose()
 }
 
 /// An entry of the history: an update that was started and is no preview.
@@ -47,14 +53,15 @@ pub struct HistoryEntry {
 /// The history of a stack, newest first.
 pub fn list(
     conn: &Connection,
+    key: &StackKey,
     stack_id: i64,
     offset: usize,
     n_max: usize,
 ) -> Result<Vec<HistoryEntry>, Error> {
     const SQL: &str = "
-        SELECT kind, status, uid, version, started_at_unix, ended_at_unix, program, resource_changes,
+        SELECT kind, status, uid, version, started_at_unix, ended_at_unix, body, resource_changes,
                n_resources, requested_by, findings
-        FROM updates
+        FROM updates LEFT JOIN programs ON update_id = id
         WHERE stack_id = ?1 AND version IS NOT NULL
         ORDER BY version DESC
         LIMIT ?3 OFFSET ?2";
@@ -62,19 +69,21 @@ pub fn list(
     let mut rows = statement.query((stack_id, offset, n_max))?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
-        let deflated: Vec<u8> = row.get(6)?;
+        let uid: String = row.get(2)?;
+        let program: Option<Vec<u8>> = row.get(6)?;
+        let findings: Option<Vec<u8>> = row.get(10)?;
         entries.push(HistoryEntry {
             kind: update::kind_from(row, 0)?,
             status: update::status_from(row, 1)?,
-            uid: row.get(2)?,
             version: row.get(3)?,
             started_at_unix: row.get(4)?,
             ended_at_unix: row.get(5)?,
-            program: version::inflate_text(&deflated, limits::BODY_BYTES_CONFIG)?,
+            program: update::open_program(key, &uid, &program.unwrap_or_default())?,
             resource_changes: row.get(7)?,
             n_resources: row.get(8)?,
             requested_by: row.get(9)?,
-            findings: row.get(10)?,
+            findings: findings.map(|sealed| update::open_findings(key, &uid, &sealed)).transpose()?,
+            uid,
         });
     }
     Ok(entries)

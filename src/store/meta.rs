@@ -5,26 +5,13 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{Job, Tx};
 use crate::error::Error;
 
-/// The name of the text that tells whether the master key is the right one.
-pub const CANARY: &str = "canary";
-
-/// Remembers a value that is not there yet; gives the one that stands.
-pub struct SetMetaOnce {
-    /// As `canary`.
-    pub name: &'static str,
-    /// Kept as it is.
-    pub value: Vec<u8>,
-}
-
-impl Job for SetMetaOnce {
-    const NAME: &'static str = "set_meta_once";
-    type Output = Vec<u8>;
-
-    fn run(self, tx: &mut Tx) -> Result<Vec<u8>, Error> {
-        const SQL: &str = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
-        tx.conn.prepare_cached(SQL)?.execute((self.name, &self.value))?;
-        Ok(find(tx.conn, self.name)?.expect("inserted or there before"))
-    }
+/// Sets the value under `name`.
+pub fn set(tx: &Tx, name: &str, value: &[u8]) -> Result<(), Error> {
+    const SQL: &str = "
+        INSERT INTO meta (name, value) VALUES (?1, ?2)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    tx.conn.prepare_cached(SQL)?.execute((name, value))?;
+    Ok(())
 }
 
 /// The value under `name`.

@@ -20,7 +20,8 @@ CREATE TABLE stacks (
     org             TEXT NOT NULL,
     project         TEXT NOT NULL,
     name            TEXT NOT NULL,
-    key_sealed      BLOB NOT NULL,
+    key_sealed      BLOB NOT NULL,          -- its keys, oldest first, under the master key
+    n_seals         INTEGER NOT NULL DEFAULT 0,     -- values that the newest of them has sealed, about
     tags            TEXT NOT NULL,          -- JSON object
     version         INTEGER NOT NULL DEFAULT 0,     -- number of the latest started update or import
     deployment_id   INTEGER,                -- what export returns; none before the first
@@ -79,7 +80,6 @@ CREATE TABLE updates (
     version               INTEGER,          -- claimed at the start; none for a dry run
     base_deployment_id    INTEGER,          -- what it started from, while it runs
     requested_by          TEXT NOT NULL,
-    program               BLOB NOT NULL,    -- deflated JSON: the create request
     created_at_unix       INTEGER NOT NULL,
     started_at_unix       INTEGER,
     ended_at_unix         INTEGER,
@@ -87,10 +87,13 @@ CREATE TABLE updates (
     lease_expires_at_unix INTEGER,
     journal_version       INTEGER NOT NULL DEFAULT 0,
     checkpoint_sequence   INTEGER NOT NULL DEFAULT 0,
+    n_journal_rows        INTEGER NOT NULL DEFAULT 0,   -- taken in all; the rows themselves go at the end
+    n_journal_entries     INTEGER NOT NULL DEFAULT 0,
+    n_event_rows          INTEGER NOT NULL DEFAULT 0,
     resource_changes      TEXT,             -- JSON object, from the summary event
     n_resources           INTEGER,
-    findings              TEXT,             -- what is not sound in the resulting state, a sentence a line
-    end_note              TEXT,             -- why it ended, if not by its own CLI
+    findings              BLOB,             -- sealed: what is not sound in the resulting state, a sentence a line
+    end_note              TEXT,             -- why it ended, if not by its own CLI; quotes nothing of the state
     delivered             BLOB              -- after the end: 16 bytes of hash of each batch or checkpoint taken
 ) STRICT;
 CREATE INDEX updates_by_stack ON updates(stack_id, id);
@@ -98,15 +101,19 @@ CREATE UNIQUE INDEX updates_one_running ON updates(stack_id) WHERE status = 'run
 CREATE UNIQUE INDEX updates_by_version ON updates(stack_id, version) WHERE version IS NOT NULL;
 CREATE INDEX updates_by_lease ON updates(lease_expires_at_unix) WHERE status = 'running';
 
--- A row is what was new in one batch: an object with its `entries`, deflated.
-CREATE TABLE journal (
-    id        INTEGER PRIMARY KEY,
-    update_id INTEGER NOT NULL REFERENCES updates(id) ON DELETE CASCADE,
-    n_entries INTEGER NOT NULL,
-    hash      BLOB NOT NULL,                -- SHA-256 of the batch as it arrived
+-- The create request of each update, sealed. Apart, so that a step in the life of an update writes a short row.
+CREATE TABLE programs (
+    update_id INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
     body      BLOB NOT NULL
 ) STRICT;
-CREATE INDEX journal_by_update ON journal(update_id, id);
+
+-- A row is what was new in one batch: an object with its `entries`, sealed. Only running updates have rows. The id is
+-- made of the update's id and the row's number, see journal.rs: a batch is written to one page and no index.
+CREATE TABLE journal (
+    id   INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,                     -- keyed, of the batch as it arrived
+    body BLOB NOT NULL
+) STRICT;
 
 -- The last checkpoint of a running update.
 CREATE TABLE checkpoints (
@@ -116,15 +123,15 @@ CREATE TABLE checkpoints (
 ) STRICT;
 CREATE INDEX checkpoints_by_deployment ON checkpoints(deployment_id);
 
--- A row is one batch: a JSON array of events, deflated.
+-- A row is one batch: an object with its `events`, sealed.
 CREATE TABLE events (
     update_id      INTEGER NOT NULL REFERENCES updates(id) ON DELETE CASCADE,
     first_sequence INTEGER NOT NULL,
     last_sequence  INTEGER NOT NULL,
-    hash           BLOB NOT NULL,           -- SHA-256 of the array: a repeat is not stored again
+    hash           BLOB NOT NULL,           -- keyed, of the batch as it arrived: a repeat is not stored again
     body           BLOB NOT NULL,
     PRIMARY KEY (update_id, first_sequence, hash)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX events_by_last_sequence ON events(update_id, last_sequence);
 
 -- Who asked to see secrets: what the CLI reports of its own decryptions.
@@ -133,7 +140,7 @@ CREATE TABLE decryptions (
     stack_id   INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     at_unix    INTEGER NOT NULL,
     user_name  TEXT NOT NULL,
-    what       TEXT NOT NULL
+    what       BLOB NOT NULL                -- sealed: the secret's name, or the command's
 ) STRICT;
 CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
 ";

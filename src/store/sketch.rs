@@ -44,6 +44,25 @@ pub enum Text<'t> {
     New(std::borrow::Cow<'t, str>),
 }
 
+/// Texts of resources.
+#[derive(Default)]
+pub struct Resources {
+    /// One after the other, with a comma between them.
+    text: String,
+    lens: Vec<usize>,
+}
+
+impl Resources {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.lens.iter().scan(0, |start, len| {
+            let text = &self.text[*start..*start + len];
+            *start += len + 1;
+            Some(text)
+        })
+    }
+}
+
 impl Sketch {
     /// That of a stack that was never updated.
     pub fn empty() -> Sketch {
@@ -120,6 +139,12 @@ impl Sketch {
     /// The document's text.
     pub fn to_text(&self, conn: &Connection, key: &StackKey) -> Result<String, Error> {
         self.write(conn, key, &self.head, &self.tail, &self.texts())
+    }
+
+    /// The texts of the resources, in the deployment's order.
+    pub fn resources(&self, conn: &Connection, key: &StackKey) -> Result<Resources, Error> {
+        let text = self.write(conn, key, "", "", &self.texts())?;
+        Ok(Resources { text, lens: self.digests().map(|digest| digest.n_bytes).collect() })
     }
 
     /// The text of a document with some of these resources and some others: one pass over the runs, each of which

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, update};
+use super::{Job, Tx, key, update};
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
 
@@ -27,7 +27,10 @@ pub struct Stack {
     pub active_update: String,
 }
 
-/// Makes a stack. Errors: `Conflict` if the name is taken.
+/// Makes a stack.
+///
+/// Answers false, and changes nothing, if the master key was changed since its key was sealed.
+/// Errors: `Conflict` if the name is taken.
 pub struct CreateStack {
     /// Its name.
     pub stack_ref: StackRef,
@@ -35,6 +38,8 @@ pub struct CreateStack {
     pub uid: String,
     /// Its new key.
     pub key_sealed: Vec<u8>,
+    /// Of the master key that sealed it.
+    pub key_fingerprint: String,
     /// JSON object.
     pub tags: String,
     /// What export returns before the first update.
@@ -45,9 +50,12 @@ pub struct CreateStack {
 
 impl Job for CreateStack {
     const NAME: &'static str = "create_stack";
-    type Output = ();
+    type Output = bool;
 
-    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+    fn run(self, tx: &mut Tx) -> Result<bool, Error> {
+        if !key::is_under(tx, &self.key_fingerprint)? {
+            return Ok(false);
+        }
         if find(tx.conn, &self.stack_ref)?.is_some() {
             return Err(Error::Conflict(format!("Stack '{}' already exists.", self.stack_ref)));
         }
@@ -68,7 +76,7 @@ impl Job for CreateStack {
             let deployment_id = version::insert_deployment(tx, stack_id, encoded)?;
             set_deployment(tx, stack_id, deployment_id)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, checkpoint, journal, stack};
+use super::{Job, Tx, checkpoint, journal, sealed, stack};
+use crate::crypto::keyring::StackKey;
 use crate::crypto::token::TokenHash;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
@@ -43,6 +44,12 @@ pub struct Update {
     pub checkpoint_sequence: i64,
     /// Why it ended, if not by its own CLI.
     pub end_note: Option<String>,
+    /// Rows that its journal has, or had when it ended.
+    pub n_journal_rows: i64,
+    /// Entries in them.
+    pub n_journal_entries: i64,
+    /// Rows of its engine events.
+    pub n_event_rows: i64,
 }
 
 /// The line that every update conflict shows; CLIs and SDKs look for exactly this text.
@@ -60,7 +67,7 @@ pub struct CreateUpdate {
     pub is_dry_run: bool,
     /// Who asks.
     pub requested_by: String,
-    /// The create request, deflated.
+    /// The create request, as `seal_program` made it ready.
     pub program: Vec<u8>,
     /// Now.
     pub now_unix: i64,
@@ -73,18 +80,19 @@ impl Job for CreateUpdate {
     fn run(self, tx: &mut Tx) -> Result<i64, Error> {
         stack::read(tx.conn, self.stack_id)?;
         const SQL: &str = "
-            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, requested_by, program, created_at_unix)
-            VALUES (?1, ?2, ?3, ?4, 'not started', ?5, ?6, ?7)";
+            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, requested_by, created_at_unix)
+            VALUES (?1, ?2, ?3, ?4, 'not started', ?5, ?6)";
         let row = (
             &self.uid,
             self.stack_id,
             self.kind.as_str(),
             self.is_dry_run,
             &self.requested_by,
-            &self.program,
             self.now_unix,
         );
-        Ok(tx.conn.prepare_cached(SQL)?.insert(row)?)
+        let update_id = tx.conn.prepare_cached(SQL)?.insert(row)?;
+        insert_program(tx, update_id, &self.program)?;
+        Ok(update_id)
     }
 }
 
@@ -169,7 +177,7 @@ impl Job for RenewLease {
 /// How far an update had come when its end was worked out. If it went on since, the end is worked out anew.
 #[derive(PartialEq, Eq, Clone, Debug, Default)]
 pub struct Progress {
-    /// Row id of the last journal batch; 0 if none.
+    /// Rows of the journal.
     pub last_journal_row: i64,
     /// SHA-256 of the last checkpoint's text, if any.
     pub checkpoint_hash: Option<Vec<u8>>,
@@ -200,8 +208,8 @@ pub struct EndUpdate {
     pub progress: Progress,
     /// What it leaves behind.
     pub state: EndState,
-    /// What is not sound in it, a sentence a line.
-    pub findings: Option<String>,
+    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
+    pub findings: Option<Vec<u8>>,
     /// If given, the update is ended only if its lease has run out by then.
     pub only_if_expired_by_unix: Option<i64>,
     /// Now.
@@ -271,12 +279,12 @@ pub struct Import {
     pub uid: String,
     /// Who imports.
     pub requested_by: String,
-    /// What stands in for a create request, deflated.
+    /// What stands in for a create request, as `seal_program` made it ready.
     pub program: Vec<u8>,
     /// The new deployment.
     pub deployment: Encoded,
-    /// What is not sound in it, a sentence a line.
-    pub findings: Option<String>,
+    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
+    pub findings: Option<Vec<u8>>,
     /// Now.
     pub now_unix: i64,
 }
@@ -293,20 +301,19 @@ impl Job for Import {
         version::set_version(tx, self.stack_id, version, deployment_id)?;
         stack::set_deployment(tx, self.stack_id, deployment_id)?;
         const SQL: &str = "
-            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by, program,
+            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by,
                                  created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
-            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)";
-        tx.conn.prepare_cached(SQL)?.execute((
+            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7)";
+        let update_id = tx.conn.prepare_cached(SQL)?.insert((
             &self.uid,
             self.stack_id,
             version,
             &self.requested_by,
-            &self.program,
             self.now_unix,
             self.deployment.n_resources(),
             &self.findings,
         ))?;
-        Ok(())
+        insert_program(tx, update_id, &self.program)
     }
 }
 
@@ -321,7 +328,7 @@ pub fn refuse_if_running(conn: &Connection, stack_id: i64) -> Result<(), Error> 
 /// How far an update has come.
 pub fn find_progress(conn: &Connection, update_id: i64) -> Result<Progress, Error> {
     Ok(Progress {
-        last_journal_row: journal::find_last_row(conn, update_id)?,
+        last_journal_row: read(conn, update_id)?.n_journal_rows,
         checkpoint_hash: checkpoint::find(conn, update_id)?.map(|checkpoint| checkpoint.hash),
     })
 }
@@ -343,7 +350,7 @@ pub fn was_delivered(conn: &Connection, update_id: i64, hash: &[u8; 32]) -> Resu
 const COLUMNS: &str =
     "id, uid, stack_id, kind, is_dry_run, status, version, base_deployment_id, requested_by,
     started_at_unix, ended_at_unix, lease_hash, lease_expires_at_unix, journal_version, checkpoint_sequence,
-    end_note";
+    end_note, n_journal_rows, n_journal_entries, n_event_rows";
 
 fn find_where(
     conn: &Connection,
@@ -408,11 +415,58 @@ pub fn has_ended_version(conn: &Connection, stack_id: i64, version: i64) -> Resu
     Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0))?)
 }
 
+/// Makes a create request ready for its row.
+pub fn seal_program(
+    key: &StackKey,
+    update_uid: &str,
+    text: &str,
+    deflated: Option<&[u8]>,
+) -> Result<Vec<u8>, Error> {
+    sealed::seal_text(key, &program_label(update_uid), text, deflated)
+}
+
+/// Makes what is not sound in a state ready for the row of its update.
+pub fn seal_findings(
+    key: &StackKey,
+    update_uid: &str,
+    findings: Option<&str>,
+) -> Result<Option<Vec<u8>>, Error> {
+    let label = findings_label(update_uid);
+    findings.map(|findings| sealed::seal_text(key, &label, findings, None)).transpose()
+}
+
+fn program_label(update_uid: &str) -> String {
+    format!("program {update_uid}")
+}
+
+fn findings_label(update_uid: &str) -> String {
+    format!("findings {update_uid}")
+}
+
+/// What `seal_program` made ready.
+pub(super) fn open_program(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
+    let what = format!("the create request of update {update_uid}");
+    sealed::open_text(key, &program_label(update_uid), sealed, &what)
+}
+
+/// What `seal_findings` made ready.
+pub(super) fn open_findings(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
+    let what = format!("the findings of update {update_uid}");
+    sealed::open_text(key, &findings_label(update_uid), sealed, &what)
+}
+
+fn insert_program(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO programs (update_id, body) VALUES (?1, ?2)";
+    tx.conn.prepare_cached(SQL)?.execute((update_id, program))?;
+    Ok(())
+}
+
 /// The create request of an update, as it came.
-pub fn read_program(conn: &Connection, update_id: i64) -> Result<String, Error> {
-    const SQL: &str = "SELECT program FROM updates WHERE id = ?1";
-    let deflated: Vec<u8> = conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0))?;
-    version::inflate_text(&deflated, crate::limits::BODY_BYTES_CONFIG)
+pub fn read_program(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
+    const SQL: &str = "SELECT body FROM programs WHERE update_id = ?1";
+    let sealed: Option<Vec<u8>> =
+        conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0)).optional()?;
+    open_program(key, &update.uid, &sealed.unwrap_or_default())
 }
 
 fn from_row(row: &Row) -> rusqlite::Result<Update> {
@@ -433,6 +487,9 @@ fn from_row(row: &Row) -> rusqlite::Result<Update> {
         journal_version: row.get(13)?,
         checkpoint_sequence: row.get(14)?,
         end_note: row.get(15)?,
+        n_journal_rows: row.get(16)?,
+        n_journal_entries: row.get(17)?,
+        n_event_rows: row.get(18)?,
     })
 }
 

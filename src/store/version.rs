@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use miniz_oxide::deflate::compress_to_vec;
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chunk::{self, Bond, Member, RunHash};
@@ -275,18 +273,6 @@ fn insert_run(tx: &Tx, stack_id: i64, hash: &RunHash, facts: &[u8], body: &[u8])
 /// The text of a stored deployment. It must be there; one that is damaged is an error of ours, never other text.
 pub fn read_text(conn: &Connection, key: &StackKey, deployment_id: i64) -> Result<String, Error> {
     Sketch::read(conn, key, deployment_id)?.to_text(conn, key)
-}
-
-/// Compresses a text for a row.
-pub fn deflate_text(text: &str) -> Vec<u8> {
-    compress_to_vec(text.as_bytes(), 1)
-}
-
-/// Opens what `deflate_text` made of a text of at most `bytes_max` bytes.
-pub fn inflate_text(deflated: &[u8], bytes_max: usize) -> Result<String, Error> {
-    let bytes = decompress_to_vec_with_limit(deflated, bytes_max)
-        .map_err(|cause| Error::internal("inflate a stored text", cause.to_string()))?;
-    String::from_utf8(bytes).map_err(|cause| Error::internal("read a stored text", cause))
 }
 
 /// Says which deployment a version ended with; a version that is there is given another one.

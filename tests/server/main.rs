@@ -1,6 +1,7 @@
 //! The server as a black box: the real binary, real HTTP, a database in a temporary folder.
 
 mod api;
+mod command;
 mod crash;
 mod fake;
 mod large;

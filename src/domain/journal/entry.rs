@@ -2,7 +2,7 @@
 
 use crate::domain::deployment::{Operation, parse_bare};
 use crate::domain::json::{Flaw, Scanner};
-use crate::domain::resource::resource_facts;
+use crate::domain::resource::{ResourceFacts, Wrong};
 use crate::error::Error;
 
 /// What an entry tells.
@@ -151,10 +151,29 @@ fn scan_entry<'a>(scanner: &mut Scanner<'a>, field: &str) -> Result<Entry<'a>, E
     let mut wire = Wire::default();
     scanner.open_object().map_err(broken)?;
     while let Some(key) = scanner.next_member().map_err(broken)? {
-        let value = scanner.value().map_err(broken)?;
-        wire.set(&key, value).map_err(|must| Error::invalid(format!("{field}.{key}"), must))?;
+        match &*key {
+            // Scanned once, for its fields and for its end.
+            "state" if scanner.peek() == b'{' => wire.state = Some(scan_state(scanner, field)?),
+            "operation" if scanner.peek() == b'{' => {
+                let operation = Operation::scan(scanner, &format!("{field}.operation"))?;
+                wire.operation = Some((operation.text, !operation.resource.is_empty()));
+            }
+            _ => {
+                let value = scanner.value().map_err(broken)?;
+                wire.set(&key, value).map_err(|must| Error::invalid(format!("{field}.{key}"), must))?;
+            }
+        }
     }
     wire.into_entry(scanner.text_since(start), field)
+}
+
+fn scan_state<'a>(scanner: &mut Scanner<'a>, field: &str) -> Result<&'a str, Error> {
+    let start = scanner.position();
+    match ResourceFacts::scan(scanner) {
+        Ok(_) => Ok(scanner.text_since(start)),
+        Err(Wrong::Flaw(flaw)) => Err(Error::invalid(field, flaw.to_string())),
+        Err(wrong) => Err(wrong.into_error(&format!("{field}.state"))),
+    }
 }
 
 /// The members as they came, before anything is required of them.
@@ -173,7 +192,8 @@ struct Wire<'a> {
     is_refresh: bool,
     requires_byte_string: bool,
     state: Option<&'a str>,
-    operation: Option<&'a str>,
+    /// And whether it has a resource.
+    operation: Option<(&'a str, bool)>,
     secrets_provider: Option<&'a str>,
     new_snapshot: Option<&'a str>,
     snippets: Option<&'a str>,
@@ -197,8 +217,9 @@ impl<'a> Wire<'a> {
             "pendingReplacementNew" => self.pending_replacement_new = integer(value)?,
             "isRefresh" => self.is_refresh = boolean(value)?,
             "requiresByteString" => self.requires_byte_string = boolean(value)?,
-            "state" => self.state = opened_by(value, '{', "must be an object")?,
-            "operation" => self.operation = opened_by(value, '{', "must be an object")?,
+            "state" | "operation" if value != "null" => return Err("must be an object"),
+            "state" => self.state = None,
+            "operation" => self.operation = None,
             "secretsProvider" => self.secrets_provider = opened_by(value, '{', "must be an object")?,
             "newSnapshot" => self.new_snapshot = opened_by(value, '{', "must be an object")?,
             "snippets" => self.snippets = opened_by(value, '[', "must be an array")?,
@@ -240,21 +261,11 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Checks that the resources can be read again; returns how many there are in a snapshot.
+    /// Checks what else must be readable again; returns how many resources there are in a snapshot.
     fn check_contents(&self, field: &str) -> Result<usize, Error> {
-        let inside = |error: Error, name: &str| match error {
-            Error::Invalid { field: inner, why } => Error::invalid(format!("{field}.{name}.{inner}"), why),
-            error => error,
-        };
-        if let Some(state) = self.state {
-            resource_facts(state).map_err(|error| inside(error, "state"))?;
-        }
-        if let Some(operation) = self.operation {
-            let operation = Operation::parse(operation, &format!("{field}.operation"))?;
-            if operation.resource.is_empty() {
-                let why = "is missing, and without it the state could not be read again";
-                return Err(Error::invalid(format!("{field}.operation.resource"), why));
-            }
+        if let Some((_, false)) = self.operation {
+            let why = "is missing, and without it the state could not be read again";
+            return Err(Error::invalid(format!("{field}.operation.resource"), why));
         }
         match self.new_snapshot {
             Some(snapshot) => Ok(parse_bare(snapshot, &format!("{field}.newSnapshot"))?.1.len()),
@@ -279,7 +290,7 @@ impl<'a> Wire<'a> {
                 n_snapshot_resources,
             },
             state: self.state,
-            operation: self.operation,
+            operation: self.operation.map(|(text, _)| text),
             is_refresh: self.is_refresh,
             requires_byte_string: self.requires_byte_string,
             secrets_provider: self.secrets_provider,

@@ -305,18 +305,21 @@ impl<'a: 'h, 'h> Planner<'a, 'h> {
     fn slots(&self) -> Vec<Slot<'a>> {
         let dead: HashSet<_> = self.removed_operations.iter().map(|id| self.pushed[id]).collect();
         let new = self.new.iter().enumerate().filter(|(i, _)| !dead.contains(i)).map(|(_, slot)| *slot);
-        // The base may be long and the changes few, so these are looked up there and not the other way round.
-        let mut base: Vec<_> = self.base.iter().map(|slot| Some(Slot::new(slot.source))).collect();
+        // The base may be long and the changes few, so these are looked up there and not the other way round. A
+        // snapshot may have put a shorter base in the place of the one that they were meant for.
+        let mut base: Vec<_> = self.base.iter().map(|slot| Slot::new(slot.source)).collect();
         for (i, marks) in &self.marks {
-            base[*i] = Some(Slot { source: self.base[*i].source, marks: *marks });
+            base.get_mut(*i).into_iter().for_each(|slot| slot.marks = *marks);
         }
         for (i, state) in &self.replaced {
-            base[*i] = Some(Slot::new(Source::Brought(state)));
+            base.get_mut(*i).into_iter().for_each(|slot| *slot = Slot::new(Source::Brought(state)));
         }
+        let mut is_left = vec![true; base.len()];
         for i in &self.removed {
-            base[*i] = None;
+            is_left.get_mut(*i).into_iter().for_each(|is_left| *is_left = false);
         }
-        new.chain(base.into_iter().flatten()).collect()
+        let left = base.into_iter().zip(is_left).filter_map(|(slot, is_left)| is_left.then_some(slot));
+        new.chain(left).collect()
     }
 
     /// Open operations in the order in which they began, then those of the base that were creating something:

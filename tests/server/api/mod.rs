@@ -7,6 +7,7 @@ mod event;
 mod health;
 mod history;
 mod journal;
+mod key;
 mod secret;
 mod stack;
 mod update;

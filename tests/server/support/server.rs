@@ -5,6 +5,7 @@ use super::http::{Client, Request, Response};
 use super::process::ServerProcess;
 use super::stack::TestStack;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// The organization of the open mode.
@@ -40,6 +41,16 @@ impl TestServer {
     /// The database, for a look into it from outside.
     pub fn db(&self) -> std::path::PathBuf {
         self.process.lock().expect("process").db()
+    }
+
+    /// The folder of the database and the key.
+    pub fn folder(&self) -> PathBuf {
+        self.process.lock().expect("process").dir().to_path_buf()
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    pub fn stop(&self) {
+        self.process.lock().expect("process").stop();
     }
 
     /// `http://127.0.0.1:PORT`.

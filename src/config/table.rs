@@ -1,0 +1,52 @@
+//! Every setting, in one table: parser, `--help`, `config show` and README are made from it.
+
+/// One setting: as flag `--name`, as environment variable `PULUMI_BACKEND_NAME`, as line of the `--config` file.
+pub struct Setting {
+    /// As in `--name`.
+    pub name: &'static str,
+    /// What stands for the value in the help; a switch, which may stand alone, has `true|false`.
+    pub value: &'static str,
+    /// What holds if nobody sets it.
+    pub default: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// What the value of a setting looks like that may be given without one.
+pub const SWITCH: &str = "true|false";
+
+/// What the value of a setting looks like that is never shown.
+pub const SECRET: &str = "SECRET";
+
+impl Setting {
+    /// Whether its value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.value == SECRET
+    }
+
+    /// Whether the flag may stand alone, for `true`.
+    pub fn is_switch(&self) -> bool {
+        self.value == SWITCH
+    }
+}
+
+/// Every setting there is.
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "addr", value: "HOST:PORT", default: "127.0.0.1:8080", help: "Where to listen" },
+    Setting { name: "db", value: "FILE", default: "pulumi-backend.db", help: "The database; made if there is none" },
+    Setting { name: "master-key", value: SECRET, default: "", help: "The key that wraps all others, 64 hex digits or base64; better from the environment or a file, for process lists show flags" },
+    Setting { name: "master-key-file", value: "FILE", default: "", help: "A file with it, which only its owner may read; default: systemd's credential `master-key`, or beside the database, with .key for .db, made with it" },
+    Setting { name: "master-key-command", value: "COMMAND", default: "", help: "A program that prints it, as a vault or a key service has one; run by sh" },
+    Setting { name: "org", value: "NAME", default: "organization", help: "The organization, and the default one of new stacks" },
+    Setting { name: "user", value: "NAME", default: "admin", help: "The user that every token stands for, and the name of the personal organization" },
+    Setting { name: "lease-duration", value: "SECONDS", default: "300", help: "How long a silent CLI keeps the lock of its update; the CLI counts on 300" },
+    Setting { name: "delta-checkpoints", value: "auto|on|off", default: "auto", help: "Whether CLIs may send state as text differences; auto: those before 3.225, which do not journal" },
+    Setting { name: "delta-cutoff", value: "BYTES", default: "1048576", help: "States smaller than this are sent whole" },
+    Setting { name: "history-page-size", value: "N", default: "1000", help: "Entries of `stack history` in one answer at the most" },
+    Setting { name: "stack-list-page-size", value: "N", default: "100", help: "Stacks of `stack ls` in one answer" },
+    Setting { name: "cache-size", value: "BYTES", default: "33554432", help: "Memory for exports that are kept as they were sent; 0 keeps none" },
+    Setting { name: "workers", value: "N", default: "8", help: "Requests that are worked on at once" },
+    Setting { name: "log-level", value: "LEVEL", default: "info", help: "error, warn, info or debug" },
+    Setting { name: "config", value: "FILE", default: "", help: "A file of settings, a line NAME=value for each, as systemd's EnvironmentFile has them" },
+];

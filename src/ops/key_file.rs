@@ -1,0 +1,103 @@
+//! The file of the master key: read, made, and replaced so that a crash at any step leaves a key that opens the data.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::crypto::master::MasterKey;
+use crate::error::Error;
+
+/// The key in a file. Errors: not readable, readable by others, no key.
+pub fn read(path: &Path) -> Result<MasterKey, Error> {
+    refuse_if_others_can_read(path)?;
+    let failed = |cause| Error::internal(format!("read {}", path.display()), cause);
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    MasterKey::parse(&text).map_err(|cause| Error::invalid(path.display().to_string(), cause.to_string()))
+}
+
+#[cfg(unix)]
+fn refuse_if_others_can_read(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |cause| Error::internal(format!("look at {}", path.display()), cause);
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::invalid(
+        "master-key-file",
+        format!("others than its owner can read {path}; type: chmod 600 {path}"),
+    ))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_others_can_read(_: &Path) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Writes a key to a file that is not there yet.
+pub fn make(path: &Path, key: &MasterKey) -> Result<(), Error> {
+    let aside = path.with_extension("key-new");
+    write(&aside, key)?;
+    rename(&aside, path)
+}
+
+/// Where the next key waits until the database has gone over to it.
+pub fn next_path(path: &Path) -> PathBuf {
+    with_suffix(path, ".next")
+}
+
+/// Lays the next key ready, on disk.
+pub fn write_next(path: &Path, key: &MasterKey) -> Result<(), Error> {
+    write(&next_path(path), key)
+}
+
+/// The next key takes the place of the present one, which is kept beside it; answers where.
+pub fn take_next(path: &Path, old_fingerprint: &str) -> Result<PathBuf, Error> {
+    let kept = with_suffix(path, &format!(".old-{old_fingerprint}"));
+    // A link, so that there is a file of that name at every moment.
+    match fs::hard_link(path, &kept) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::internal(format!("keep the old key as {}", kept.display()), cause));
+        }
+        _ => {}
+    }
+    rename(&next_path(path), path)?;
+    Ok(kept)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {
+    let failed = |cause| Error::internal(format!("write {}", path.display()), cause);
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(key.reveal_hex().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    sync_folder(path)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|cause| Error::internal(format!("write {}", to.display()), cause))?;
+    sync_folder(to)
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|cause| Error::internal(format!("sync {}", folder.display()), cause))
+}

@@ -1,0 +1,5 @@
+//! What an administrator asks for.
+
+pub mod key;
+pub mod key_file;
+pub mod key_source;
