@@ -28,6 +28,8 @@ pub enum Error {
     Busy,
     /// The disk is full. Nothing of the request was stored; it works again when there is space.
     OutOfSpace,
+    /// Something stored is not as it was written, and is not shown. Holds what and where.
+    Damaged(String),
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
     Internal {
         /// What was being done, as "read the stack's journal".
@@ -61,6 +63,11 @@ impl std::fmt::Display for Error {
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
+            Error::Damaged(what) => write!(
+                f,
+                "the database is damaged: {what}. Nothing wrong is shown instead; `pulumi-backend verify` tells what \
+                 else is damaged, `pulumi-backend restore` brings back a backup"
+            ),
             Error::OutOfSpace => f.write_str("the server's disk is full; nothing was stored"),
             Error::Internal { during, cause } => write!(f, "could not {during}: {cause}"),
         }

@@ -120,7 +120,7 @@ impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
         let loaded = key_source::load(&config)?;
-        let store = Store::open(&config.db)?;
+        let store = Store::open(&config.db, loaded.keyring.server().keyed_hasher("row"))?;
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }

@@ -15,8 +15,8 @@ use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::state::{self, State};
+use crate::store::import::Import;
 use crate::store::stack::Stack;
-use crate::store::update::Import;
 use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
 

@@ -198,7 +198,12 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     };
     // CLIs before API version 8 do not follow tokens.
     let n_max = if follows_tokens(call) { app.config.stack_list_page_size } else { usize::MAX >> 1 };
-    let mut lines = app.store.read(|conn| store::stack::list(conn, &filter, &after, n_max + 1))?;
+    let mut lines = app.store.read(|conn| {
+        if after[0].is_empty() {
+            store::stack::check_total(conn)?;
+        }
+        store::stack::list(conn, &filter, &after, n_max + 1)
+    })?;
 
     let has_more = lines.len() > n_max;
     lines.truncate(n_max);

@@ -12,7 +12,7 @@ pub fn exit_code(error: &Error) -> u8 {
         Error::Unauthorized(_) | Error::Forbidden(_) => 4,
         Error::Conflict(_) => 5,
         Error::Busy | Error::OutOfSpace => 6,
-        Error::TooLarge { .. } | Error::Internal { .. } => 1,
+        Error::TooLarge { .. } | Error::Damaged(_) | Error::Internal { .. } => 1,
     }
 }
 

@@ -21,7 +21,7 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ Error::Internal { .. }) = &result {
+    if let Err(error @ (Error::Internal { .. } | Error::Damaged(_))) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));
@@ -101,7 +101,11 @@ fn answer(
     let caller = access::check(app, route, parameters, authorization, door)?;
     let mut call =
         Call { request, parameters: parameters.to_vec(), caller, body_bytes_max: route.body_bytes_max };
-    (route.handler)(app, &mut call)
+    let result = (route.handler)(app, &mut call);
+    result.map_err(|error| match (error, route.stack_of(parameters)) {
+        (Error::Damaged(what), Some(stack)) => Error::Damaged(format!("stack '{stack}': {what}")),
+        (error, _) => error,
+    })
 }
 
 /// One line a request, at debug level; problems of ours have a line of their own.

@@ -23,7 +23,7 @@ pub fn status(error: &Error) -> u16 {
         Error::TooLarge { .. } => 413,
         Error::Busy => 503,
         Error::OutOfSpace => 507,
-        Error::Internal { .. } => 500,
+        Error::Internal { .. } | Error::Damaged(_) => 500,
     }
 }
 

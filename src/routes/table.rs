@@ -43,6 +43,16 @@ pub struct Route {
     pub handler: Handler,
 }
 
+impl Route {
+    /// The stack that the path names, if it names one.
+    pub fn stack_of(&self, parameters: &[String]) -> Option<String> {
+        let [org, project, stack, ..] = parameters else { return None };
+        self.pattern
+            .contains("{orgName}/{projectName}/{stackName}")
+            .then(|| format!("{org}/{project}/{stack}"))
+    }
+}
+
 const fn route(
     name: &'static str,
     method: Method,

@@ -9,8 +9,10 @@ pub mod event;
 mod facts;
 pub mod fold;
 pub mod history;
+pub mod import;
 pub mod journal;
 pub mod key;
+pub mod mac;
 pub mod meta;
 mod packed;
 mod readers;
@@ -28,6 +30,7 @@ use std::path::Path;
 
 pub use rusqlite::Connection;
 
+use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
@@ -43,10 +46,14 @@ impl Store {
     /// Opens or makes the database at `path` and brings its tables up to date.
     ///
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
-    pub fn open(path: &Path) -> Result<Store, Error> {
+    ///
+    /// `row_hasher` begins with the server's key.
+    pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
+        mac::register(&conn, &row_hasher)?;
         schema::migrate(&mut conn)?;
-        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path) })
+        mac::install(&conn)?;
+        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
     }
 
     /// Carries out a job. `Ok` means: committed and on disk.
@@ -116,6 +123,9 @@ impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Error::Damaged(cause.to_string())
+            }
             _ => Error::internal("use the database", cause),
         }
     }

@@ -13,6 +13,13 @@ CREATE TABLE meta (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- How many rows there must be, so that a list that lacks one is noticed.
+CREATE TABLE totals (
+    name TEXT PRIMARY KEY,
+    n    INTEGER NOT NULL,
+    mac  BLOB
+) STRICT, WITHOUT ROWID;
+
 -- A row id is never used again: ciphertexts and keys are bound to it and to the uid.
 CREATE TABLE stacks (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,9 +36,17 @@ CREATE TABLE stacks (
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
     n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
+    n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
+    mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
 ) STRICT;
 CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
+CREATE TRIGGER stacks_count_insert AFTER INSERT ON stacks BEGIN
+    INSERT INTO totals (name, n) VALUES ('stacks', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER stacks_count_delete AFTER DELETE ON stacks BEGIN
+    UPDATE totals SET n = n - 1 WHERE name = 'stacks';
+END;
 
 -- A deployment: everything but its resources, their order, and the runs that hold them (see chunk.rs).
 -- Never changed once written.
@@ -66,6 +81,7 @@ CREATE TABLE versions (
     stack_id      INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     version       INTEGER NOT NULL,
     deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
+    mac           BLOB,
     PRIMARY KEY (stack_id, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX versions_by_deployment ON versions(deployment_id);
@@ -94,11 +110,21 @@ CREATE TABLE updates (
     n_resources           INTEGER,
     findings              BLOB,             -- sealed: what is not sound in the resulting state, a sentence a line
     end_note              TEXT,             -- why it ended, if not by its own CLI; quotes nothing of the state
+    mac                   BLOB,
     delivered             BLOB              -- after the end: 16 bytes of hash of each batch or checkpoint taken
 ) STRICT;
 CREATE INDEX updates_by_stack ON updates(stack_id, id);
 CREATE UNIQUE INDEX updates_one_running ON updates(stack_id) WHERE status = 'running' AND is_dry_run = 0;
 CREATE UNIQUE INDEX updates_by_version ON updates(stack_id, version) WHERE version IS NOT NULL;
+CREATE TRIGGER updates_count_insert AFTER INSERT ON updates WHEN new.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates + 1 WHERE id = new.stack_id;
+END;
+CREATE TRIGGER updates_count_start AFTER UPDATE OF version ON updates WHEN old.version IS NULL AND new.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates + 1 WHERE id = new.stack_id;
+END;
+CREATE TRIGGER updates_count_delete AFTER DELETE ON updates WHEN old.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates - 1 WHERE id = old.stack_id;
+END;
 CREATE INDEX updates_by_lease ON updates(lease_expires_at_unix) WHERE status = 'running';
 
 -- The create request of each update, sealed. Apart, so that a step in the life of an update writes a short row.
@@ -119,7 +145,8 @@ CREATE TABLE journal (
 CREATE TABLE checkpoints (
     update_id     INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
     hash          BLOB NOT NULL,            -- SHA-256 of the text
-    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED
+    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
+    mac           BLOB
 ) STRICT;
 CREATE INDEX checkpoints_by_deployment ON checkpoints(deployment_id);
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, key, update};
+use super::{Job, Tx, key, mac, update};
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
 
@@ -25,6 +25,8 @@ pub struct Stack {
     pub deployment_id: Option<i64>,
     /// The latest started update's uid; empty if none.
     pub active_update: String,
+    /// Entries that its history must have.
+    pub n_updates: i64,
 }
 
 /// Makes a stack.
@@ -214,7 +216,8 @@ pub fn touch(tx: &Tx, stack_id: i64, now_unix: i64) -> Result<(), Error> {
     Ok(())
 }
 
-const COLUMNS: &str = "id, uid, org, project, name, key_sealed, tags, version, deployment_id, active_update";
+const COLUMNS: &str =
+    "id, uid, org, project, name, key_sealed, tags, version, deployment_id, active_update, n_updates";
 
 /// The stack of this name.
 pub fn find(conn: &Connection, stack_ref: &StackRef) -> Result<Option<Stack>, Error> {
@@ -222,7 +225,12 @@ pub fn find(conn: &Connection, stack_ref: &StackRef) -> Result<Option<Stack>, Er
     let StackRef { org, project, stack } = stack_ref;
     let names = (org.as_str(), project.as_str(), stack.as_str());
     let found = conn.prepare_cached(&sql)?.query_row(names, from_row).optional()?;
-    found.transpose()
+    let found = found.transpose()?;
+    // A damaged index leads to another row, which is itself as it was written.
+    if found.as_ref().is_some_and(|stack| stack.stack_ref != *stack_ref) {
+        return Err(Error::Damaged("the index of the stacks' names leads to another stack".into()));
+    }
+    Ok(found)
 }
 
 /// The stack of this name; `NotFound` if there is none.
@@ -238,7 +246,7 @@ pub fn read(conn: &Connection, stack_id: i64) -> Result<Stack, Error> {
 }
 
 fn select(condition: &str) -> String {
-    format!("SELECT {COLUMNS} FROM stacks{condition}")
+    format!("SELECT {COLUMNS}, {} FROM stacks{condition}", mac::check("stacks", ""))
 }
 
 /// Whether a project has a stack.
@@ -283,12 +291,12 @@ pub fn list(
     after: &[String; 3],
     n_max: usize,
 ) -> Result<Vec<StackLine>, Error> {
-    const SQL: &str = "
-        SELECT s.uid, s.org, s.project, s.name,
+    let sql = format!(
+        "SELECT s.uid, s.org, s.project, s.name,
                CASE WHEN EXISTS (SELECT 1 FROM updates u
                                  WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
                     THEN 0 ELSE s.updated_at_unix END,
-               d.n_resources
+               d.n_resources, {}
         FROM stacks s LEFT JOIN deployments d ON d.id = s.deployment_id
         WHERE (s.org, s.project, s.name) > (?1, ?2, ?3)
           AND (?4 IS NULL OR s.org = ?4)
@@ -296,8 +304,10 @@ pub fn list(
           AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(s.tags)
                                      WHERE key = ?6 AND (?7 IS NULL OR value = ?7)))
         ORDER BY s.org, s.project, s.name
-        LIMIT ?8";
-    let mut statement = conn.prepare_cached(SQL)?;
+        LIMIT ?8",
+        mac::check("stacks", "s.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let StackFilter { org, project, tag_name, tag_value } = filter;
     let parameters = (&after[0], &after[1], &after[2], org, project, tag_name, tag_value, n_max);
     let lines = statement.query_map(parameters, |row| {
@@ -311,6 +321,22 @@ pub fn list(
         })
     })?;
     Ok(lines.collect::<Result<_, _>>()?)
+}
+
+/// Whether there are as many stacks as were made. A list that lacks one would look like all there is.
+pub fn check_total(conn: &Connection) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT n, (SELECT count(*) FROM stacks), {} FROM totals WHERE name = 'stacks'",
+        mac::check("totals", "")
+    );
+    let counts: Option<(i64, i64)> =
+        conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    match counts {
+        Some((expected, there)) if expected != there => {
+            Err(Error::Damaged(format!("there are {there} stacks, and should be {expected}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 type FromRow<T> = rusqlite::Result<Result<T, Error>>;
@@ -330,5 +356,6 @@ fn from_row(row: &Row) -> FromRow<Stack> {
         version: row.get(7)?,
         deployment_id: row.get(8)?,
         active_update: row.get(9)?,
+        n_updates: row.get(10)?,
     }))
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::packed::{read_number, unzigzag};
-use super::{Job, Tx};
+use super::{Job, Tx, mac};
 use crate::error::Error;
 use crate::limits;
 
@@ -25,13 +25,15 @@ pub struct Unused {
 ///
 /// Linear in the lists of runs of all its deployments.
 pub fn find(conn: &Connection) -> Result<Option<Unused>, Error> {
-    const SQL: &str = "
-        SELECT id, n_removed FROM stacks s
-        WHERE n_removed > 0
-          AND NOT EXISTS (SELECT 1 FROM updates u
-                          WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
-        ORDER BY id LIMIT 1";
-    let found = conn.prepare_cached(SQL)?.query_row([], |row| row.try_into()).optional()?;
+    let sql = format!(
+        "SELECT id, n_removed, {} FROM stacks s
+         WHERE n_removed > 0
+           AND NOT EXISTS (SELECT 1 FROM updates u
+                           WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
+         ORDER BY id LIMIT 1",
+        mac::check("stacks", "s.")
+    );
+    let found = conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((stack_id, n_removed)) = found else { return Ok(None) };
     let mut statement = conn.prepare_cached("SELECT id FROM runs WHERE stack_id = ?1")?;
     let mut unused: HashSet<i64> =

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, checkpoint, journal, sealed, stack};
+use super::{Job, Tx, checkpoint, journal, mac, sealed, stack};
 use crate::crypto::keyring::StackKey;
 use crate::crypto::token::TokenHash;
 use crate::domain::update::{UpdateKind, UpdateStatus};
@@ -232,9 +232,10 @@ impl Job for EndUpdate {
             Some(Err(Error::Busy)) => return Ok(false),
             n_resources => n_resources.transpose()?,
         };
+        // The clock may have gone back since: nothing ends before it began.
         const SQL: &str = "
             UPDATE updates
-            SET status = ?2, ended_at_unix = ?3, end_note = ?4, findings = ?5, n_resources = ?6,
+            SET status = ?2, ended_at_unix = max(?3, coalesce(started_at_unix, ?3)), end_note = ?4, findings = ?5, n_resources = ?6,
                 delivered = ?7, base_deployment_id = NULL
             WHERE id = ?1";
         let delivered = delivered_hashes(tx.conn, update.id)?;
@@ -269,54 +270,6 @@ impl EndUpdate {
     }
 }
 
-/// Replaces a stack's deployment from outside: a version and a history entry of its own.
-///
-/// Errors: `Conflict` while an update runs.
-pub struct Import {
-    /// Into which stack.
-    pub stack_id: i64,
-    /// Id of the history entry.
-    pub uid: String,
-    /// Who imports.
-    pub requested_by: String,
-    /// What stands in for a create request, as `seal_program` made it ready.
-    pub program: Vec<u8>,
-    /// The new deployment.
-    pub deployment: Encoded,
-    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
-    pub findings: Option<Vec<u8>>,
-    /// Now.
-    pub now_unix: i64,
-}
-
-impl Job for Import {
-    const NAME: &'static str = "import";
-    type Output = ();
-
-    fn run(self, tx: &mut Tx) -> Result<(), Error> {
-        stack::read(tx.conn, self.stack_id)?;
-        refuse_if_running(tx.conn, self.stack_id)?;
-        let version = stack::claim_version(tx, self.stack_id, &self.uid, self.now_unix)?;
-        let deployment_id = version::insert_deployment(tx, self.stack_id, &self.deployment)?;
-        version::set_version(tx, self.stack_id, version, deployment_id)?;
-        stack::set_deployment(tx, self.stack_id, deployment_id)?;
-        const SQL: &str = "
-            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by,
-                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
-            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7)";
-        let update_id = tx.conn.prepare_cached(SQL)?.insert((
-            &self.uid,
-            self.stack_id,
-            version,
-            &self.requested_by,
-            self.now_unix,
-            self.deployment.n_resources(),
-            &self.findings,
-        ))?;
-        insert_program(tx, update_id, &self.program)
-    }
-}
-
 /// `Conflict`, in the words that CLIs look for, if an update has the stack.
 pub fn refuse_if_running(conn: &Connection, stack_id: i64) -> Result<(), Error> {
     match find_running(conn, stack_id)? {
@@ -342,8 +295,8 @@ fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error>
 
 /// Whether a batch or checkpoint with this SHA-256 was taken before the update ended.
 pub fn was_delivered(conn: &Connection, update_id: i64, hash: &[u8; 32]) -> Result<bool, Error> {
-    const SQL: &str = "SELECT delivered FROM updates WHERE id = ?1";
-    let delivered: Option<Vec<u8>> = conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0))?;
+    let sql = format!("SELECT delivered, {} FROM updates WHERE id = ?1", mac::check("updates", ""));
+    let delivered: Option<Vec<u8>> = conn.prepare_cached(&sql)?.query_row([update_id], |row| row.get(0))?;
     Ok(delivered.is_some_and(|hashes| hashes.chunks(16).any(|known| known == &hash[..16])))
 }
 
@@ -357,23 +310,37 @@ fn find_where(
     condition: &str,
     key: impl rusqlite::Params,
 ) -> Result<Option<Update>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM updates WHERE {condition}");
+    let sql = format!("SELECT {COLUMNS}, {} FROM updates WHERE {condition}", mac::check("updates", ""));
     Ok(conn.prepare_cached(&sql)?.query_row(key, from_row).optional()?)
+}
+
+/// A damaged index leads to another row, which is itself as it was written.
+fn found_by_index(found: Option<Update>, is_it: impl Fn(&Update) -> bool) -> Result<Option<Update>, Error> {
+    match &found {
+        Some(update) if !is_it(update) => {
+            Err(Error::Damaged("an index of the updates leads to another update".into()))
+        }
+        _ => Ok(found),
+    }
 }
 
 /// The update with this id, on this stack.
 pub fn find(conn: &Connection, stack_id: i64, uid: &str) -> Result<Option<Update>, Error> {
-    find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))
+    let found = find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))?;
+    found_by_index(found, |update| update.uid == uid && update.stack_id == stack_id)
 }
 
 /// The update that claimed this version of a stack.
 pub fn find_by_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Option<Update>, Error> {
-    find_where(conn, "stack_id = ?1 AND version = ?2", (stack_id, version))
+    let found = find_where(conn, "stack_id = ?1 AND version = ?2", (stack_id, version))?;
+    found_by_index(found, |update| update.stack_id == stack_id && update.version == Some(version))
 }
 
 /// The update that has the stack now: at most one.
 pub fn find_running(conn: &Connection, stack_id: i64) -> Result<Option<Update>, Error> {
-    find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])
+    let found = find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])?;
+    let is_it = |update: &Update| update.stack_id == stack_id && update.status == UpdateStatus::Running;
+    found_by_index(found, is_it)
 }
 
 /// The update with this row id; `NotFound` if its stack has been deleted meanwhile.
@@ -407,12 +374,15 @@ pub fn list_expired(conn: &Connection, by_unix: i64) -> Result<Vec<i64>, Error> 
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-/// Whether an update of that number has ended; it may have left no deployment, if there never was one.
+/// Whether an update of that number has ended without a deployment, as there never was one.
 pub fn has_ended_version(conn: &Connection, stack_id: i64, version: i64) -> Result<bool, Error> {
-    const SQL: &str = "
-        SELECT EXISTS (SELECT 1 FROM updates
-                       WHERE stack_id = ?1 AND version = ?2 AND ended_at_unix IS NOT NULL)";
-    Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0))?)
+    let Some(update) = find_by_version(conn, stack_id, version)? else { return Ok(false) };
+    const SQL: &str = "SELECT n_resources FROM updates WHERE id = ?1";
+    let n_resources: Option<i64> = conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0))?;
+    match n_resources {
+        Some(1..) => Err(Error::Damaged(format!("the deployment of version {version} is missing"))),
+        _ => Ok(update.ended_at_unix.is_some()),
+    }
 }
 
 /// Makes a create request ready for its row.
@@ -455,7 +425,7 @@ pub(super) fn open_findings(key: &StackKey, update_uid: &str, sealed: &[u8]) -> 
     sealed::open_text(key, &findings_label(update_uid), sealed, &what)
 }
 
-fn insert_program(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
+pub(super) fn insert_program(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO programs (update_id, body) VALUES (?1, ?2)";
     tx.conn.prepare_cached(SQL)?.execute((update_id, program))?;
     Ok(())

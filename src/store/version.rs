@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::chunk::{self, Bond, Member, RunHash};
 use super::packed::{pack, write_number, zigzag};
 use super::sketch::{Opened, Sketch, StoredRun, Text};
-use super::{Tx, facts};
+use super::{Tx, facts, mac};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
 use crate::domain::digest::{Digest, Digester, Digests};
@@ -301,8 +301,11 @@ pub fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Er
 
 /// The deployment that a version ended with.
 pub fn find_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Option<i64>, Error> {
-    const SQL: &str = "SELECT deployment_id FROM versions WHERE stack_id = ?1 AND version = ?2";
-    Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0)).optional()?)
+    let sql = format!(
+        "SELECT deployment_id, {} FROM versions WHERE stack_id = ?1 AND version = ?2",
+        mac::check("versions", "")
+    );
+    Ok(conn.prepare_cached(&sql)?.query_row([stack_id, version], |row| row.get(0)).optional()?)
 }
 
 /// How many resources a stored deployment has.

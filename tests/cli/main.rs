@@ -15,6 +15,7 @@
 mod process;
 mod support;
 
+mod automation;
 mod config;
 mod conflict;
 mod crash;
