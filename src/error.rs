@@ -19,6 +19,11 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// Too many wrong tokens from one address; the next is looked at after `retry_secs`.
+    TooManyAttempts {
+        /// Seconds to wait.
+        retry_secs: i64,
+    },
     /// A body, or what it inflates to, is over its limit.
     TooLarge {
         /// The limit in bytes.
@@ -26,6 +31,8 @@ pub enum Error {
     },
     /// A queue is full. Nothing changed, so trying again is safe.
     Busy,
+    /// The data cannot be read or written now: a read-only or failing disk. Holds the sentence.
+    Unavailable(String),
     /// The disk is full. Nothing of the request was stored; it works again when there is space.
     OutOfSpace,
     /// Something stored is not as it was written, and is not shown. Holds what and where.
@@ -58,9 +65,10 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Error::Unauthorized(why) | Error::Forbidden(why) => f.write_str(why),
-            Error::NotFound(why) | Error::Conflict(why) => f.write_str(why),
+            Error::NotFound(why) | Error::Conflict(why) | Error::Unavailable(why) => f.write_str(why),
             Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
+            Error::TooManyAttempts { .. } => f.write_str("too many wrong tokens from this address"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
             Error::Damaged(what) => write!(

@@ -4,10 +4,10 @@ pub mod control;
 mod edge;
 mod folder;
 mod housekeeper;
+mod listen;
 mod lock;
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -18,11 +18,16 @@ use self::housekeeper::Housekeeper;
 use crate::app::App;
 use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Addr, Config};
+use crate::crypto::hash_key::HashKey;
+use crate::crypto::token;
 use crate::error::Error;
+use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::ops::key_source;
-use crate::store::Store;
+use crate::recent::Recent;
+use crate::store::meta::Ping;
+use crate::store::{self, Store};
 
 /// A running server.
 pub struct Server {
@@ -43,21 +48,23 @@ struct Data {
 /// What serves the network.
 struct Front {
     edge: Edge,
+    monitors: Option<Edge>,
     housekeeper: Housekeeper,
-    address: SocketAddr,
 }
 
 impl Server {
     /// Opens the data and begins to serve. `clock` is the system's, or a test's.
     ///
-    /// Errors: an address beyond loopback (there is no access control yet), a taken port, a foreign or lost key,
-    /// another server on the same data.
+    /// Errors: an address beyond loopback without users or TLS, a taken port, a foreign or lost key, another server
+    /// on the same data.
     pub fn start(config: Config, clock: Clock) -> Result<Server, Error> {
-        refuse_beyond_loopback(&config)?;
         warn_of_short_lease(config.lease_secs);
+        config.remarks.iter().for_each(|remark| log::warn!("{remark}"));
+        let listener = listen::listen(&config.addr)?;
         let data = Data::open(config, clock)?;
+        refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
         let folder = PrivateFolder::make(&data.app.config.db)?;
-        let front = Front::start(&data, &folder)?;
+        let front = Front::start(&data, listener, &folder)?;
         let control = Control::start(&data.app, &folder)?;
         Ok(Server { data, control, front: Some(front), folder })
     }
@@ -71,8 +78,14 @@ impl Server {
     }
 
     /// Where it listens, if it serves the network.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.front.as_ref().map(|front| front.address)
+    pub fn address(&self) -> Option<&LocalAddress> {
+        self.front.as_ref().map(|front| front.edge.address())
+    }
+
+    /// A look at whether it is well, for as long as it runs: the writer commits.
+    pub fn pulse(&self) -> impl Fn() -> Result<(), Error> + Send + 'static {
+        let app = Arc::downgrade(&self.data.app);
+        move || app.upgrade().map_or(Ok(()), |app| app.store.write(Ping))
     }
 
     /// What a person should know who has just started it.
@@ -90,13 +103,18 @@ impl Server {
                  who has both can read everything, who has only one can read nothing.\n",
             );
         }
-        lines.push_str(&format!(
-            "  access  open: on this machine, every token is the user '{}' of organization '{}'\n",
-            config.user, config.org
-        ));
-        if let Some(address) = self.address() {
-            let shown = address.to_string().replace("127.0.0.1:", "localhost:");
-            lines.push_str(&format!("listening on http://{address}\n\n  pulumi login http://{shown}\n\n"));
+        lines.push_str(&format!("  access  {}\n", self.data.access_line()));
+        if let Some(monitors) = self.front.as_ref().and_then(|front| front.monitors.as_ref()) {
+            lines.push_str(&format!("monitors on {}\n", shown(monitors.address())));
+        }
+        match self.address() {
+            Some(address @ LocalAddress::Tcp(_)) => {
+                let url = shown(address);
+                let local = url.replace("127.0.0.1:", "localhost:");
+                lines.push_str(&format!("listening on {url}\n\n  pulumi login {local}\n\n"));
+            }
+            Some(address) => lines.push_str(&format!("listening on {}\n", shown(address))),
+            None => {}
         }
         lines
     }
@@ -105,6 +123,9 @@ impl Server {
     pub fn stop(self) {
         if let Some(front) = self.front {
             front.edge.stop();
+            if let Some(monitors) = front.monitors {
+                monitors.stop();
+            }
             front.housekeeper.stop();
         }
         self.control.stop();
@@ -124,47 +145,109 @@ impl Data {
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
+        let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
+        let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
         let app = Arc::new(App {
             store,
             keyring: loaded.keyring,
+            audit_key,
+            single_token,
+            recent,
             exports,
             bases: BaseHashes::default(),
             warm,
             clock,
+            gate: OnceLock::new(),
             config,
         });
         Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
     }
+
+    fn has_users(&self) -> Result<bool, Error> {
+        self.app.store.read(store::account::has_users)
+    }
+
+    /// The mode, for a person who has just started the server.
+    fn access_line(&self) -> String {
+        let config = &self.app.config;
+        match (self.has_users(), &config.single_tenant_token) {
+            (Ok(false), None) => format!(
+                "open: on this machine, every token is the user '{}' of organization '{}'",
+                config.user, config.org
+            ),
+            (Ok(false), Some(_)) => format!(
+                "one token, that of the user '{}', an administrator of organization '{}'",
+                config.user, config.org
+            ),
+            (Ok(true), Some(_)) => {
+                format!("tokens of users, and the one of --single-tenant-token for '{}'", config.user)
+            }
+            (Ok(true), None) => "tokens of users (pulumi-backend user list)".into(),
+            (Err(cause), _) => format!("unknown: {cause}"),
+        }
+    }
 }
 
 impl Front {
-    fn start(data: &Data, folder: &PrivateFolder) -> Result<Front, Error> {
-        let wanted = data.app.config.addr;
-        let listener = TcpListener::bind(wanted)
-            .map_err(|cause| Error::internal(format!("listen on {wanted}"), cause))?;
-        let address = listener.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-        let edge = Edge::start(&data.app, listener, &folder.socket("http"))?;
-        let housekeeper = Housekeeper::start(data.app.clone(), data.to_warm.clone())?;
-        Ok(Front { edge, housekeeper, address })
+    fn start(data: &Data, listener: Listener, folder: &PrivateFolder) -> Result<Front, Error> {
+        let app = &data.app;
+        let monitors = match app.config.management_addr {
+            Some(addr) => {
+                let listener = listen::open(&Addr::Tcp(addr))?;
+                Some(Edge::for_monitors(app, listener, &folder.socket("monitors"))?)
+            }
+            None => None,
+        };
+        let edge = Edge::start(app, listener, &folder.socket("http"))?;
+        let watch = edge.watch();
+        let is_first = app.gate.set(Box::new(move || watch.figures())).is_ok();
+        assert!(is_first, "an app has one gate");
+        let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
+        Ok(Front { edge, monitors, housekeeper })
     }
 }
 
-fn refuse_beyond_loopback(config: &Config) -> Result<(), Error> {
-    if config.addr.ip().is_loopback() {
+/// Whoever could listen on the way, or just call, must not get at secrets.
+fn refuse_unsafe_address(listener: &Listener, config: &Config, has_users: bool) -> Result<(), Error> {
+    let Listener::Tcp(tcp) = listener else { return Ok(()) };
+    let addr = tcp.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
+    if addr.ip().is_loopback() {
         return Ok(());
     }
-    Err(Error::invalid(
-        "addr",
-        format!(
-            "{} can be reached from other machines, and this server has no users yet: everybody could read every \
-             secret. Listen on 127.0.0.1 (--addr 127.0.0.1:{}) and reach it through an SSH tunnel or a proxy that \
-             checks who calls",
-            config.addr,
-            config.addr.port()
-        ),
-    ))
+    let port = addr.port();
+    if !has_users && config.single_tenant_token.is_none() {
+        return Err(Error::invalid(
+            "addr",
+            format!(
+                "{addr} can be reached from other machines, and there are no users: everybody could read every \
+                 secret. Add the first user (pulumi-backend user add NAME --admin), give one token for all \
+                 (--single-tenant-token), or listen on this machine only (--addr 127.0.0.1:{port})"
+            ),
+        ));
+    }
+    if !config.has_tls() && !config.behind_proxy {
+        return Err(Error::invalid(
+            "addr",
+            format!(
+                "{addr} can be reached from other machines, and without TLS everybody on the way could read tokens \
+                 and secrets. Let a proxy do TLS and say so (--behind-proxy), or listen on this machine only \
+                 (--addr 127.0.0.1:{port})"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// As in `pulumi login`.
+fn shown(address: &LocalAddress) -> String {
+    match address {
+        LocalAddress::Tcp(address) => format!("http://{address}"),
+        LocalAddress::Unix(Some(path)) => format!("unix:{}", path.display()),
+        LocalAddress::Unix(None) => "an inherited socket".into(),
+    }
 }
 
 /// The CLI renews a lease when less than half of 300 seconds are left, whatever it was told.

@@ -3,6 +3,7 @@
 //! The heavy work (read, replay, compress) is done here by whoever asks; the writer's job checks that the update
 //! did not go on meanwhile, and if it did, the work is done anew.
 
+mod salvage;
 mod written;
 
 use self::written::{Outcome, Written};
@@ -14,9 +15,10 @@ use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http;
 use crate::limits;
+use crate::store::audit::{Audited, Event, Who};
 use crate::store::stack::Stack;
 use crate::store::unused::CollectRuns;
-use crate::store::update::EndUpdate;
+use crate::store::update::{EndUpdate, Update};
 use crate::store::{self, Connection};
 
 /// A stack's deployment.
@@ -78,6 +80,18 @@ pub struct Ending {
     pub note: Option<String>,
     /// If given: only if the lease has run out by this time.
     pub only_if_expired_by_unix: Option<i64>,
+    /// A person wants it to end even if a part of what it reported is damaged.
+    pub leaves_out_damage: bool,
+    /// What is recorded of it, unless it is a preview.
+    pub event: Event,
+}
+
+impl Ending {
+    fn event_of(&self, update: &Update) -> Event {
+        let version = update.version.map_or(String::new(), |version| format!(", version {version}"));
+        let detail = format!("{} {}{version}", update.kind.as_str(), update.uid);
+        Event { result: self.status.as_str().into(), detail, ..self.event.clone() }
+    }
 }
 
 /// Ends a running update: what it reported becomes the stack's state.
@@ -86,30 +100,39 @@ pub struct Ending {
 /// Errors: `Forbidden` if it has ended already; `Busy` if it goes on faster than its end can be worked out.
 pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        let (update, key, Outcome { progress, state, findings }) = app.store.read(|conn| {
+        let (update, key, outcome) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
-            let written = Written::read(conn, &key, &update)?;
-            let outcome = written.map(|written| written.outcome(app.clock.now_rfc3339())).transpose()?;
-            Ok((update, key, outcome.unwrap_or_default()))
+            let now = app.clock.now_rfc3339();
+            let written = Written::read(conn, &key, &update);
+            let outcome = written.and_then(|written| written.map(|written| written.outcome(now)).transpose());
+            let outcome = outcome.map(Option::unwrap_or_default);
+            Ok((update, key, outcome))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
             return Ok(None);
         }
+        let Outcome { progress, state, findings } = match outcome {
+            Err(cause) if ending.leaves_out_damage && store::is_damage(&cause) => {
+                salvage::outcome(app, &key, &update, cause)?
+            }
+            outcome => outcome?,
+        };
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
-        let is_done = app.store.write(EndUpdate {
+        let job = EndUpdate {
             update_id,
             status: ending.status,
             note: ending.note.clone(),
             progress,
             state,
-            findings: store::update::seal_findings(&key, &update.uid, findings.as_deref())?,
+            findings: store::program::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
-        })?;
-        if is_done {
+        };
+        let entry = (!update.is_dry_run).then(|| app.entry(ending.event_of(&update)));
+        if app.store.write(Audited { job, entry })? {
             // If the housekeeper is busy, the one who asks waits a little longer.
             let _ = app.warm.try_send(update.stack_id);
             return Ok(findings);
@@ -126,6 +149,12 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
             status: UpdateStatus::Cancelled,
             note: Some("its lease ran out, as the CLI that held it was not heard of any more".into()),
             only_if_expired_by_unix: Some(by_unix),
+            leaves_out_damage: false,
+            event: match expiry_event(app, update_id) {
+                Ok(event) => event,
+                Err(Error::NotFound(_)) => continue,
+                Err(cause) => return Err(cause),
+            },
         };
         match end(app, update_id, &ending) {
             // It ended by itself meanwhile.
@@ -134,6 +163,21 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn expiry_event(app: &App, update_id: i64) -> Result<Event, Error> {
+    let stack = app.store.read(|conn| {
+        let update = store::update::read(conn, update_id)?;
+        store::stack::read(conn, update.stack_id)
+    })?;
+    Ok(Event {
+        who: Who { at_unix: app.now_unix(), actor: "(server)".into(), ..Who::default() },
+        action: "update.expire",
+        target: stack.stack_ref.to_string(),
+        org: stack.stack_ref.org.to_string(),
+        result: String::new(),
+        detail: String::new(),
+    })
 }
 
 /// Takes away what superseded checkpoints have left. Other jobs go on between the steps.

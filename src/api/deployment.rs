@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, Caller};
 use crate::crypto;
 use crate::domain::deployment::Deployment;
 use crate::domain::digest;
@@ -28,7 +28,24 @@ pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
         let state = state::current(app, conn, &stack)?;
         body(app, call, conn, &stack, state)
     })?;
+    note_read(app, call, "stack.export", &stack_ref, String::new())?;
     Ok(Response::of(200, body))
+}
+
+/// Records that a state or its secrets were read, before they go out. In the open mode nobody could say by whom.
+pub fn note_read(
+    app: &App,
+    call: &Call,
+    action: &'static str,
+    stack_ref: &StackRef,
+    detail: String,
+) -> Result<(), Error> {
+    if matches!(&call.caller, Caller::User(user) if user.token.is_none()) {
+        return Ok(());
+    }
+    let mut event = call.stack_event(app.now_unix(), action, stack_ref);
+    event.detail = detail;
+    app.record(event)
 }
 
 /// The deployment at the end of update `{version}`. 404 if there is none of that number.
@@ -41,11 +58,17 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
     let body = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
         let deployment_id = store::version::find_version(conn, stack.id, version)?;
+        if deployment_id.is_none() && store::retention::was_dropped(conn, stack.id, version)? {
+            return Err(Error::NotFound(format!(
+                "Version {version} of stack '{stack_ref}' is no longer kept (--max-state-versions)"
+            )));
+        }
         if deployment_id.is_none() && !store::update::has_ended_version(conn, stack.id, version)? {
             return Err(Error::NotFound(format!("Stack '{stack_ref}' has no version {version}")));
         }
         body(app, call, conn, &stack, deployment_id.map_or(State::Empty, State::Stored))
     })?;
+    note_read(app, call, "stack.export", &stack_ref, format!("version {version}"))?;
     Ok(Response::of(200, body))
 }
 
@@ -86,15 +109,17 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
     let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
-    app.store.write(Import {
+    let event = call.stack_event(app.now_unix(), "stack.import", &stack_ref);
+    let job = Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, "{}", None)?,
+        program: store::program::seal(&key, &uid, "{}", None)?,
         deployment: app.store.read(encode)?,
-        findings: store::update::seal_findings(&key, &uid, findings.as_deref())?,
+        findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
-    })?;
+    };
+    app.write_recorded(job, event)?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
 }
 

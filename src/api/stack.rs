@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::crypto;
+use crate::domain::access::Permission;
 use crate::domain::deployment::Deployment;
 use crate::domain::name::{ProjectName, StackName, StackRef, TagName, TagValue};
 use crate::domain::rename::{self, Names};
@@ -17,7 +18,7 @@ use crate::http::{Body, Response};
 use crate::limits;
 use crate::state;
 use crate::store;
-use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter};
+use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter, Visible};
 use crate::store::version::{self, Draft, Encoded};
 
 /// Name → value.
@@ -45,6 +46,7 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let request: CreateRequest = call::parse_object(&text)?;
     let stack_ref = StackRef::from_parts(call.parameter(0), call.parameter(1), &request.stack_name)?;
+    call.require(Permission::Admin, &stack_ref)?;
     require_organization(app, &stack_ref)?;
     if request.config.is_some() {
         return Err(no_environments());
@@ -59,7 +61,7 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
             let (deployment, digests) = version::parse(text.get(), &key)?;
             Encoded::new(&key, &Draft::new(&deployment, digests), None)
         };
-        let is_made = app.store.write(CreateStack {
+        let job = CreateStack {
             key_sealed,
             key_fingerprint,
             uid,
@@ -67,8 +69,8 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
             tags: to_json(&tags),
             deployment: request.state.map(encode).transpose()?,
             now_unix: app.now_unix(),
-        })?;
-        if is_made {
+        };
+        if app.write_recorded(job, call.stack_event(app.now_unix(), "stack.create", &stack_ref))? {
             return Response::json(&json!({ "messages": [] }));
         }
         // The master key is being changed at this very moment.
@@ -79,13 +81,11 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
 
 fn require_organization(app: &App, stack_ref: &StackRef) -> Result<(), Error> {
     let org = &stack_ref.org;
-    if *org == app.config.org || *org == app.config.user {
+    let has_users = app.store.read(store::account::has_users)?;
+    if !has_users && (*org == app.config.org || *org == app.config.user) {
         return Ok(());
     }
-    Err(Error::NotFound(format!(
-        "Organization '{org}' not found. This server has '{}' and '{}'",
-        app.config.org, app.config.user
-    )))
+    app.store.read(|conn| store::account::require_org(conn, org.as_str()))
 }
 
 fn no_environments() -> Error {
@@ -191,6 +191,7 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
         project: call.query("project"),
         tag_name: call.query("tagName"),
         tag_value: call.query("tagValue"),
+        visible: Visible::of(&call.caller.rights()),
     };
     let after = match call.query("continuationToken") {
         Some(token) => decode_token(&token)?,
@@ -239,7 +240,8 @@ fn follows_tokens(call: &Call) -> bool {
 /// 204 if the project has a stack. An answer to HEAD has no body.
 pub fn project_exists(app: &App, call: &mut Call) -> Result<Response, Error> {
     let (org, project) = (call.parameter(0), call.parameter(1));
-    let exists = app.store.read(|conn| store::stack::has_project(conn, org, project))?;
+    let visible = Visible::of(&call.caller.rights());
+    let exists = app.store.read(|conn| store::stack::has_project(conn, org, project, &visible))?;
     Ok(if exists { Response::no_content() } else { Response::of(404, Body::Empty) })
 }
 
@@ -248,7 +250,8 @@ pub fn set_tags(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let tags: Option<Tags> = call.json()?;
     let tags = tags_json(&tags.unwrap_or_default())?;
-    app.store.write(SetTags { stack_ref, tags })?;
+    let event = call.stack_event(app.now_unix(), "stack.tag", &stack_ref);
+    app.write_recorded(SetTags { stack_ref, tags }, event)?;
     Ok(Response::no_content())
 }
 
@@ -268,7 +271,10 @@ pub fn delete(app: &App, call: &mut Call) -> Result<Response, Error> {
         if !is_forced && !Deployment::parse(&current)?.is_removable()? {
             return Err(Error::invalid("", "Stack still contains resources."));
         }
-        if app.store.write(DeleteStack { stack_id: stack.id, deployment_id: stack.deployment_id })? {
+        let mut event = call.stack_event(app.now_unix(), "stack.delete", &stack_ref);
+        event.detail = if is_forced { "with force".into() } else { String::new() };
+        let job = DeleteStack { stack_id: stack.id, deployment_id: stack.deployment_id };
+        if app.write_recorded(job, event)? {
             return Ok(Response::no_content());
         }
     }
@@ -307,9 +313,10 @@ pub fn rename(app: &App, call: &mut Call) -> Result<Response, Error> {
         project: ProjectName::parse(project.unwrap_or(from.project.as_str()))?,
         stack: StackName::parse(&request.new_name)?,
     };
+    call.require(Permission::Admin, &to)?;
     state::end_expired(app)?;
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        if try_rename(app, &from, &to)? {
+        if try_rename(app, call, &from, &to)? {
             return Ok(Response::no_content());
         }
     }
@@ -317,7 +324,7 @@ pub fn rename(app: &App, call: &mut Call) -> Result<Response, Error> {
 }
 
 /// False if the stack changed meanwhile.
-fn try_rename(app: &App, from: &StackRef, to: &StackRef) -> Result<bool, Error> {
+fn try_rename(app: &App, call: &Call, from: &StackRef, to: &StackRef) -> Result<bool, Error> {
     let (stack, current) = read_current(app, from)?;
     let mut tags: Tags = call::parse(&stack.tags)?;
     if tags.contains_key(PROJECT_TAG) {
@@ -327,14 +334,17 @@ fn try_rename(app: &App, from: &StackRef, to: &StackRef) -> Result<bool, Error> 
         Some(_) => Some(rewrite(app, &stack, &current, to)?),
         None => None,
     };
-    app.store.write(RenameStack {
+    let mut event = call.stack_event(app.now_unix(), "stack.rename", from);
+    event.detail = format!("to {to}");
+    let job = RenameStack {
         stack_id: stack.id,
         project: to.project.clone(),
         name: to.stack.clone(),
         tags: to_json(&tags),
         base_deployment_id: stack.deployment_id,
         deployment,
-    })
+    };
+    app.write_recorded(job, event)
 }
 
 fn names(stack_ref: &StackRef) -> Names<'_> {

@@ -6,12 +6,16 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
+use super::progress::Progress;
 use super::remark;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::observe;
 use crate::server::{Server, control};
+
+/// What is read of a body from one look at the clock to the next.
+const READ_BYTES: u64 = 1 << 20;
 
 /// Calls the HTTP API as the local administrator.
 pub struct Client {
@@ -50,7 +54,7 @@ impl Client {
                 config.db.display()
             )));
         }
-        observe::start_logging(config.log_level.min(log::LevelFilter::Warn));
+        observe::start_logging(config.log_level.min(log::LevelFilter::Warn), config.log_format);
         let own_server = Server::start_local(config.clone(), Clock::default())?;
         remark(&format!("no server is running on {}: opened it for this command", config.db.display()));
         Ok(Client { config, own_server: Some(own_server) })
@@ -119,9 +123,17 @@ fn read_answer(socket: UnixStream) -> std::io::Result<Answer> {
             _ => {}
         }
     }
-    let mut body = Vec::new();
-    reader.take(n_bytes).read_to_end(&mut body)?;
+    let body = read_body(reader.take(n_bytes), n_bytes)?;
     if body.len() as u64 == n_bytes { Ok(Answer { status, body, warning }) } else { Err(cut_short()) }
+}
+
+fn read_body(mut reader: impl Read, n_bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut progress = Progress::new("receiving", n_bytes);
+    let mut body = Vec::new();
+    while (&mut reader).take(READ_BYTES).read_to_end(&mut body)? > 0 {
+        progress.show(body.len() as u64);
+    }
+    Ok(body)
 }
 
 /// The error that the server meant: `{"code":404,"message":"Not Found: …"}`.
@@ -135,7 +147,7 @@ fn error_of(answer: &Answer) -> Error {
         403 => Error::Forbidden(sentence),
         404 => Error::NotFound(sentence),
         409 => Error::Conflict(sentence),
-        503 => Error::Busy,
+        503 => Error::Unavailable(sentence),
         507 => Error::OutOfSpace,
         status => Error::internal("carry this out", format!("the server answered {status}: {sentence}")),
     }

@@ -11,12 +11,13 @@ pub fn exit_code(error: &Error) -> u8 {
         Error::NotFound(_) => 3,
         Error::Unauthorized(_) | Error::Forbidden(_) => 4,
         Error::Conflict(_) => 5,
-        Error::Busy | Error::OutOfSpace => 6,
+        Error::Busy | Error::OutOfSpace | Error::Unavailable(_) | Error::TooManyAttempts { .. } => 6,
         Error::TooLarge { .. } | Error::Damaged(_) | Error::Internal { .. } => 1,
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or a check found something, 2 wrong arguments or settings, 3 not found,\n\
+/// For the help and the man page.
+pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or a check found something, 2 wrong arguments or settings, 3 not found,\n\
                           4 not allowed, 5 refused by the present state (as a running update), 6 busy or no space: try again\n";
 
 /// The text of `--help`.

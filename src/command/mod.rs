@@ -1,14 +1,29 @@
 //! The program's commands: each a thin client of the control socket, but for `serve`, which makes the server.
 
+mod audit;
 mod client;
+mod completion;
+mod doctor;
 mod health;
 mod help;
 mod invocation;
+mod issuer;
 mod key;
+mod lock;
+mod notify;
+mod org;
+mod output;
+mod papers;
+mod progress;
 mod serve;
+mod settings;
 mod signal;
 mod stack;
 mod table;
+mod target;
+mod time;
+mod token;
+mod user;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,16 +46,15 @@ pub fn main() -> ExitCode {
 
 /// What a command has under this name; `--help` and `--version` are everywhere.
 fn option_of(words: &[String], name: &str) -> Option<CommandOption> {
-    if matches!(name, "help" | "version") {
-        return Some(CommandOption::Switch);
-    }
-    let (command, _) = find(words)?;
-    let (_, option) = command.options().find(|(option, _)| *option == name)?;
-    Some(option)
+    let of_command =
+        find(words).and_then(|(command, _)| command.options().find(|(option, _)| *option == name));
+    let everywhere = matches!(name, "help" | "version").then_some(CommandOption::Switch);
+    of_command.map(|(_, option)| option).or(everywhere)
 }
 
 fn run(given: Given) -> Result<ExitCode, Error> {
-    let asks = |name: &str| given.options.iter().any(|(option, _)| option == name);
+    // A command may have an option of its own by the name `version`, with a value.
+    let asks = |name: &str| given.options.iter().any(|(option, value)| option == name && value.is_empty());
     if asks("version") {
         print(&format!("pulumi-backend {}\n", env!("CARGO_PKG_VERSION")));
         return Ok(ExitCode::SUCCESS);

@@ -176,6 +176,7 @@ fn read_environment(
 fn read_file(path: &Path, values: &mut Values) -> Result<(), Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|cause| Error::invalid("config", format!("cannot read {}: {cause}", path.display())))?;
+    let mut places: HashMap<&str, String> = HashMap::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with(['#', ';']) {
@@ -190,6 +191,9 @@ fn read_file(path: &Path, values: &mut Values) -> Result<(), Error> {
             .map_err(|nearest| unknown_variable(&format!("{place}: {}", variable.trim()), nearest))?;
         if name == "config" {
             return Err(Error::invalid(&*place, "a file of settings cannot name another"));
+        }
+        if let Some(first) = places.insert(name, place.clone()) {
+            return Err(Error::invalid(&*place, format!("{name} has been set before, at {first}")));
         }
         values.set(name, unquoted(value.trim()).to_string(), Origin::File(place));
     }

@@ -13,6 +13,7 @@ use self::given::{Origin, Values};
 use crate::domain::name::OrgName;
 use crate::error::Error;
 use crate::limits;
+use crate::observe::LogFormat;
 
 /// Where the master key comes from.
 #[derive(Clone)]
@@ -80,11 +81,40 @@ pub enum DeltaCheckpoints {
     Off,
 }
 
+/// Where a server listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Addr {
+    /// An internet address.
+    Tcp(SocketAddr),
+    /// A socket in the file system, for a proxy on this machine.
+    Unix(PathBuf),
+}
+
+impl Addr {
+    /// `HOST:PORT`, `:PORT` or `unix:/PATH`.
+    fn parse(name: &str, text: &str) -> Result<Addr, Error> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err(Error::invalid(name, "unix: needs a path, as unix:/run/pulumi-backend.sock")),
+            Some(path) => Ok(Addr::Unix(path.into())),
+            None => address(name, text).map(Addr::Tcp),
+        }
+    }
+}
+
+impl std::fmt::Display for Addr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Addr::Tcp(address) => address.fmt(f),
+            Addr::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// The settings of a running server, each valid.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
-    pub addr: SocketAddr,
+    pub addr: Addr,
     /// The database file.
     pub db: PathBuf,
     /// Where the master key comes from.
@@ -93,6 +123,12 @@ pub struct Config {
     pub org: OrgName,
     /// The user, and the personal organization.
     pub user: OrgName,
+    /// The one token that all share, if there is one.
+    pub single_tenant_token: Option<Secret>,
+    /// Whether a proxy does TLS.
+    pub behind_proxy: bool,
+    /// Wrong tokens of one address in a minute.
+    pub wrong_tokens_max: u32,
     /// How long a lease lasts, in seconds.
     pub lease_secs: i64,
     /// When delta checkpoints are offered.
@@ -105,13 +141,47 @@ pub struct Config {
     pub stack_list_page_size: usize,
     /// Memory for exports.
     pub cache_bytes: usize,
+    /// Versions that a stack keeps; none: all.
+    pub max_state_versions: Option<u64>,
     /// Threads that answer requests.
     pub n_workers: usize,
     /// How much is logged.
     pub log_level: log::LevelFilter,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+    /// Whether requests are logged at level info.
+    pub logs_requests: bool,
+    /// Where monitors may ask without a token.
+    pub management_addr: Option<SocketAddr>,
+    /// Space for the data below which the server calls itself not ready.
+    pub disk_free_bytes_min: u64,
+    /// Settings that were given and do nothing here, with the reason; a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// A text that is not shown. Prints as `***`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Config {
+    /// Whether this server itself speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        false
+    }
+
     /// How long after its end a lease is still honoured, for answers that were late on the way.
     pub fn lease_grace_secs(&self) -> i64 {
         self.lease_secs / 5
@@ -125,11 +195,14 @@ impl Config {
         let db = PathBuf::from(text("db"));
         let named = |name: &'static str| OrgName::parse(text(name)).map_err(|cause| invalid(name, cause));
         Ok(Config {
-            addr: address(text("addr"))?,
+            addr: Addr::parse("addr", text("addr"))?,
             key_source: KeySource::from_values(values, &db),
             db,
             org: named("org")?,
             user: named("user")?,
+            single_tenant_token: single_tenant_token(text("single-tenant-token"))?,
+            behind_proxy: is_on("behind-proxy", text("behind-proxy"))?,
+            wrong_tokens_max: number("wrong-tokens", text("wrong-tokens"), 1, 1_000_000)? as u32,
             lease_secs: number("lease-duration", text("lease-duration"), 1, 86_400)? as i64,
             delta_checkpoints: match text("delta-checkpoints") {
                 "auto" => DeltaCheckpoints::Auto,
@@ -146,6 +219,10 @@ impl Config {
             history_page_size: page_size("history-page-size", text("history-page-size"))?,
             stack_list_page_size: page_size("stack-list-page-size", text("stack-list-page-size"))?,
             cache_bytes: number("cache-size", text("cache-size"), 0, 1 << 40)? as usize,
+            max_state_versions: match number("max-state-versions", text("max-state-versions"), 0, 1 << 40)? {
+                0 => None,
+                n => Some(n),
+            },
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
             log_level: text("log-level").parse().map_err(|_| {
                 Error::invalid(
@@ -153,8 +230,33 @@ impl Config {
                     format!("'{}' is not error, warn, info or debug", text("log-level")),
                 )
             })?,
+            log_format: LogFormat::parse(text("log-format"))?,
+            logs_requests: switch("log-requests", text("log-requests"))?,
+            management_addr: match text("management-addr") {
+                "" => None,
+                text => Some(address("management-addr", text)?),
+            },
+            disk_free_bytes_min: number("disk-free-min", text("disk-free-min"), 0, u64::MAX)?,
+            remarks: remarks(values),
         })
     }
+}
+
+/// A token that is too short could be guessed; one with spaces could not be sent.
+fn single_tenant_token(text: &str) -> Result<Option<Secret>, Error> {
+    let is_right = text.len() >= limits::SINGLE_TOKEN_BYTES_MIN && text.bytes().all(|b| b.is_ascii_graphic());
+    match text {
+        "" => Ok(None),
+        _ if is_right => Ok(Some(Secret(text.into()))),
+        _ => Err(Error::invalid(
+            "single-tenant-token",
+            format!("has at least {} characters, without spaces", limits::SINGLE_TOKEN_BYTES_MIN),
+        )),
+    }
+}
+
+fn is_on(name: &str, text: &str) -> Result<bool, Error> {
+    text.parse().map_err(|_| Error::invalid(name, format!("'{text}' is neither true nor false")))
 }
 
 fn invalid(name: &str, cause: Error) -> Error {
@@ -170,9 +272,32 @@ fn number(name: &str, text: &str, min: u64, max: u64) -> Result<u64, Error> {
     number.ok_or_else(|| Error::invalid(name, format!("'{text}' is not a whole number from {min} to {max}")))
 }
 
+fn switch(name: &str, text: &str) -> Result<bool, Error> {
+    match text {
+        "true" | "on" | "yes" | "1" => Ok(true),
+        "false" | "off" | "no" | "0" => Ok(false),
+        _ => Err(Error::invalid(name, format!("'{text}' is neither true nor false"))),
+    }
+}
+
+/// Settings of other backends that are taken so that their files go on working.
+fn remarks(values: &Values) -> Vec<String> {
+    let given = |name: &&str| values.origin(name) != Origin::Default;
+    let say = |name: &str| {
+        format!(
+            "{name} does nothing here: engine events are never held back, each batch is committed as it arrives"
+        )
+    };
+    ["event-buffer-size", "event-flush-interval"]
+        .iter()
+        .filter(|name| given(name))
+        .map(|name| say(name))
+        .collect()
+}
+
 /// `HOST:PORT`, or `:PORT` for all addresses of the machine.
-fn address(text: &str) -> Result<SocketAddr, Error> {
+fn address(name: &str, text: &str) -> Result<SocketAddr, Error> {
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_string() };
     let found = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    found.ok_or_else(|| Error::invalid("addr", format!("'{text}' is not HOST:PORT, as 127.0.0.1:8080")))
+    found.ok_or_else(|| Error::invalid(name, format!("'{text}' is not HOST:PORT, as 127.0.0.1:8080")))
 }

@@ -7,6 +7,7 @@ mod plain;
 pub mod update;
 pub mod urn;
 
+pub mod access;
 pub mod delta;
 pub mod deployment;
 pub mod digest;

@@ -43,8 +43,8 @@ mod wire;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,7 @@ pub use self::tls::Tls;
 use self::transport::Pace;
 use self::upstream::{Opener, Pool};
 use crate::error::Error;
+use crate::observe::figures::GateFigures;
 
 /// What the rest of the server says about a request whose head has been read, before its body is.
 #[derive(Debug)]
@@ -100,6 +101,20 @@ pub struct Gate {
     wake: UnixStream,
     accept_thread: JoinHandle<()>,
     park_thread: JoinHandle<()>,
+}
+
+/// Tells how busy a gate is. Does not keep it alive.
+pub struct Watch(Weak<Shared>);
+
+impl Watch {
+    /// Clients connected, how many of them are idle, and requests that wait for a worker; zeros after the end.
+    pub fn figures(&self) -> GateFigures {
+        self.0.upgrade().map_or(GateFigures::default(), |shared| GateFigures {
+            n_connections: shared.table.len(),
+            n_idle: shared.table.n_idle(),
+            n_waiting: shared.pool.n_waiting(),
+        })
+    }
 }
 
 /// What all threads of a gate use.
@@ -167,6 +182,11 @@ impl Gate {
     /// Requests that wait for a worker now.
     pub fn n_waiting(&self) -> usize {
         self.shared.pool.n_waiting()
+    }
+
+    /// A look at the gate for monitors, for as long as it runs.
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::downgrade(&self.shared))
     }
 
     /// Stops accepting, closes idle connections, lets requests in flight finish, and cuts what is left after

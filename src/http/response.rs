@@ -19,6 +19,23 @@ pub enum Body {
     Text(String),
 }
 
+impl Body {
+    /// Bytes, as they are kept here.
+    pub fn len(&self) -> usize {
+        match self {
+            Body::Empty => 0,
+            Body::Json(bytes) => bytes.len(),
+            Body::JsonGzip(bytes) => bytes.len(),
+            Body::Text(text) => text.len(),
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Bytes of an answer, its own or those that others send too.
 pub enum Bytes {
     /// Its own.

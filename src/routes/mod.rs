@@ -3,4 +3,8 @@
 pub mod access;
 pub mod dispatch;
 pub mod errors;
+pub mod metrics;
+pub mod openapi;
+pub mod shape;
+pub mod shapes;
 pub mod table;

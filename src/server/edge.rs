@@ -1,6 +1,5 @@
 //! The gate and the workers behind it, joined by a socket that only this user can reach.
 
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use crate::app::App;
 use crate::call::Door;
 use crate::error::Error;
-use crate::gate::{Admission, Answer, Gate, Head, Listener, Settings};
+use crate::gate::{Admission, Answer, Gate, Head, Listener, LocalAddress, Settings, Watch};
 use crate::http::workers::Workers;
 use crate::http::{Request, Response};
 use crate::routes::dispatch;
@@ -27,15 +26,39 @@ pub struct Edge {
 
 impl Edge {
     /// Starts the workers on the private `socket`, then the gate in front of them.
-    pub fn start(app: &Arc<App>, listener: TcpListener, socket: &Path) -> Result<Edge, Error> {
+    pub fn start(app: &Arc<App>, listener: Listener, socket: &Path) -> Result<Edge, Error> {
+        Edge::with_workers(app, listener, socket, app.config.n_workers, Door::Network)
+    }
+
+    /// As `start`, for monitors only: one of them at a time, and no other route.
+    pub fn for_monitors(app: &Arc<App>, listener: Listener, socket: &Path) -> Result<Edge, Error> {
+        Edge::with_workers(app, listener, socket, 1, Door::Management)
+    }
+
+    /// How busy the gate is.
+    pub fn watch(&self) -> Watch {
+        self.gate.watch()
+    }
+
+    /// Where clients reach it.
+    pub fn address(&self) -> &LocalAddress {
+        self.gate.local_address()
+    }
+
+    fn with_workers(
+        app: &Arc<App>,
+        listener: Listener,
+        socket: &Path,
+        n_upstream: usize,
+        door: Door,
+    ) -> Result<Edge, Error> {
         let inner = UnixListener::bind(socket)
             .map_err(|cause| Error::internal(format!("listen on {}", socket.display()), cause))?;
         let answering = app.clone();
-        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request, Door::Network);
+        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request, door);
         // One more than the gate keeps busy: health checks always find a free one.
-        let n_workers = app.config.n_workers + 1;
-        let workers = Workers::start(inner.into(), n_workers, Arc::new(answer), dispatch::after_panic)?;
-        let gate = start_gate(app, listener, socket)?;
+        let workers = Workers::start(inner.into(), n_upstream + 1, Arc::new(answer), dispatch::after_panic)?;
+        let gate = start_gate(app, listener, socket, n_upstream)?;
         Ok(Edge { gate, workers })
     }
 
@@ -46,26 +69,19 @@ impl Edge {
     }
 }
 
-fn start_gate(app: &Arc<App>, listener: TcpListener, socket: &Path) -> Result<Gate, Error> {
-    let n_upstream = app.config.n_workers;
+fn start_gate(app: &Arc<App>, listener: Listener, socket: &Path, n_upstream: usize) -> Result<Gate, Error> {
     let admitting = app.clone();
     let admit = move |head: &Head<'_>| admission(&admitting, head);
     let refuse = |status: u16, sentence: &str| answer(dispatch::refuse(status, sentence));
-    Gate::start(
-        Listener::Tcp(listener),
-        socket,
-        n_upstream,
-        Arc::new(admit),
-        Arc::new(refuse),
-        Settings::default(),
-    )
+    Gate::start(listener, socket, n_upstream, Arc::new(admit), Arc::new(refuse), Settings::default())
 }
 
 fn admission(app: &App, head: &Head<'_>) -> Admission {
     let announced = head.header("Content-Length").map(|text| text.parse().unwrap_or(usize::MAX));
     let is_large = announced.map_or(head.header("Transfer-Encoding").is_some(), |n| n > LARGE_BODY_BYTES);
     let authorization = head.header("Authorization").unwrap_or("");
-    match dispatch::admit(app, head.method, head.path(), authorization, is_large) {
+    let address = head.peer.to_string();
+    match dispatch::admit(app, head.method, head.path(), authorization, &address, is_large) {
         Ok(body_bytes_max) => Admission::Accept { body_bytes_max },
         Err(response) => Admission::Refuse(answer(response)),
     }

@@ -10,9 +10,11 @@ use crate::app::App;
 use crate::error::Error;
 use crate::limits;
 use crate::ops;
+use crate::routes::access;
 use crate::state;
+use crate::store::retention::{self, DropOldVersions};
 
-/// The thread that ends leases that have run out, readies exports that will be asked for, and tidies up.
+/// The thread that ends leases that have run out, readies exports that will be asked for, and gives up old versions.
 pub struct Housekeeper {
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -23,16 +25,20 @@ impl Housekeeper {
     pub fn start(app: Arc<App>, to_warm: Receiver<i64>) -> Result<Housekeeper, Error> {
         let (stop, stopped) = bounded::<()>(1);
         let ticks = tick(Duration::from_millis(limits::HOUSEKEEPING_MILLIS));
-        let run = move || loop {
-            let done = select! {
-                recv(stopped) -> _ => break,
-                recv(ticks) -> _ => tend(&app),
-                recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| state::warm(&app, stack_id)),
-            };
-            match done {
-                // The stack was deleted meanwhile.
-                Ok(()) | Err(Error::NotFound(_)) => {}
-                Err(cause) => log::error!("housekeeping: {cause}"),
+        let sweeps = tick(Duration::from_secs(limits::RETENTION_SECS));
+        let run = move || {
+            log_failure(drop_old_everywhere(&app));
+            loop {
+                let done = select! {
+                    recv(stopped) -> _ => break,
+                    recv(ticks) -> _ => {
+                        access::record_denied_counts(&app);
+                        tend(&app)
+                    }
+                    recv(sweeps) -> _ => drop_old_everywhere(&app),
+                    recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
+                };
+                log_failure(done);
             }
         };
         let thread = std::thread::Builder::new().name("housekeeper".into()).spawn(run);
@@ -47,6 +53,36 @@ impl Housekeeper {
             log::error!("the housekeeper had panicked");
         }
     }
+}
+
+fn log_failure(done: Result<(), Error>) {
+    match done {
+        // The stack was deleted meanwhile.
+        Ok(()) | Err(Error::NotFound(_)) => {}
+        Err(cause) => log::error!("housekeeping: {cause}"),
+    }
+}
+
+/// An update of the stack has ended.
+fn after_update(app: &App, stack_id: i64) -> Result<(), Error> {
+    state::warm(app, stack_id)?;
+    drop_old(app, stack_id)
+}
+
+/// What `after_update` did not get to: updates that ended while the housekeeper was busy, and a lower setting.
+fn drop_old_everywhere(app: &App) -> Result<(), Error> {
+    let Some(n_kept) = app.config.max_state_versions else { return Ok(()) };
+    let n_max = limits::RETENTION_STACKS_PER_ROUND;
+    let stacks = app.store.read(|conn| retention::list_stacks_with_more(conn, n_kept, n_max))?;
+    stacks.into_iter().try_for_each(|stack_id| drop_old(app, stack_id))
+}
+
+/// Gives up the old versions of a stack in small jobs, between which others have their turn.
+fn drop_old(app: &App, stack_id: i64) -> Result<(), Error> {
+    let Some(n_kept) = app.config.max_state_versions else { return Ok(()) };
+    let n_max = limits::RETENTION_VERSIONS_PER_JOB;
+    while app.store.write(DropOldVersions { stack_id, n_kept, n_max })? == n_max {}
+    Ok(())
 }
 
 /// What is looked after in turns.

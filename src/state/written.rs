@@ -268,7 +268,7 @@ impl Brought {
 
 /// The version of the CLI that runs an update, for the manifest of what it leaves.
 fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
-    let program = store::update::read_program(conn, key, update)?;
+    let program = store::program::read(conn, key, update)?;
     let program: crate::program::Program = call::parse(&program)?;
     Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::stack::Stack;
-use super::{mac, update};
+use super::{mac, program, update};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub fn find_last_configured(
         Ok((row.get(0)?, row.get(1)?))
     };
     let found = conn.prepare_cached(SQL)?.query_row([stack_id], from_row).optional()?;
-    found.map(|(uid, sealed)| update::open_program(key, &uid, &sealed.unwrap_or_default())).transpose()
+    found.map(|(uid, sealed)| program::open(key, &uid, &sealed.unwrap_or_default())).transpose()
 }
 
 /// An entry of the history: an update that was started and is no preview.
@@ -95,11 +95,11 @@ pub fn list(
             version: row.get(3)?,
             started_at_unix: row.get(4)?,
             ended_at_unix: row.get(5)?,
-            program: update::open_program(key, &uid, &program.unwrap_or_default())?,
+            program: program::open(key, &uid, &program.unwrap_or_default())?,
             resource_changes: row.get(7)?,
             n_resources: row.get(8)?,
             requested_by: row.get(9)?,
-            findings: findings.map(|sealed| update::open_findings(key, &uid, &sealed)).transpose()?,
+            findings: findings.map(|sealed| program::open_findings(key, &uid, &sealed)).transpose()?,
             uid,
         });
     }

@@ -1,7 +1,7 @@
 //! An import: a state that comes from outside.
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, stack, update};
+use super::{Job, Tx, program, stack, update};
 use crate::error::Error;
 
 /// Replaces a stack's deployment from outside: a version and a history entry of its own.
@@ -48,6 +48,6 @@ impl Job for Import {
             self.deployment.n_resources(),
             &self.findings,
         ))?;
-        update::insert_program(tx, update_id, &self.program)
+        program::insert(tx, update_id, &self.program)
     }
 }

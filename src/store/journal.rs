@@ -167,6 +167,11 @@ pub fn list_batches(conn: &Connection, key: &StackKey, update: &Update) -> Resul
     if is_all { Ok(batches) } else { Err(damaged(&journal_of(update))) }
 }
 
+/// Those batches that can be read, for an update of which a part is damaged.
+pub fn list_readable(conn: &Connection, key: &StackKey, update: &Update) -> Result<Vec<String>, Error> {
+    read_batches(conn, key, update).map(|(batches, _)| batches)
+}
+
 /// The batches of a running update that can be read, and how many rows there are.
 fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(Vec<String>, i64), Error> {
     const SQL: &str = "SELECT hash, body FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id";

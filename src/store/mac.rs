@@ -32,16 +32,25 @@ pub struct Guarded {
 pub const GUARDED: &[Guarded] = &[
     Guarded { table: "stacks", key: &["id"], columns: &[
         "uid", "org", "project", "name", "key_sealed", "n_seals", "tags", "version", "deployment_id", "active_update",
-        "created_at_unix", "updated_at_unix", "n_removed", "n_updates",
+        "created_at_unix", "updated_at_unix", "n_removed", "n_updates", "oldest_version",
     ] },
     Guarded { table: "versions", key: &["stack_id", "version"], columns: &["deployment_id"] },
     Guarded { table: "updates", key: &["id"], columns: &[
         "uid", "stack_id", "kind", "is_dry_run", "status", "version", "base_deployment_id", "requested_by",
         "created_at_unix", "started_at_unix", "ended_at_unix", "lease_hash", "lease_expires_at_unix", "journal_version",
         "checkpoint_sequence", "n_journal_rows", "n_journal_entries", "n_event_rows", "resource_changes", "n_resources",
-        "findings", "end_note", "delivered",
+        "findings", "end_note", "delivered", "heard_at_unix", "holder_address",
     ] },
     Guarded { table: "checkpoints", key: &["update_id"], columns: &["hash", "deployment_id"] },
+    Guarded { table: "accounts", key: &["id"], columns: &["name", "kind", "is_admin", "is_disabled", "created_at_unix"] },
+    Guarded { table: "grants", key: &["account_id", "org", "project", "stack", "role"], columns: &["created_at_unix"] },
+    Guarded { table: "tokens", key: &["id"], columns: &[
+        "uid", "hash", "account_id", "name", "role", "patterns", "is_exchanged", "created_by", "created_at_unix",
+        "expires_at_unix", "last_used_at_unix", "last_used_address",
+    ] },
+    Guarded { table: "issuers", key: &["id"], columns: &[
+        "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "lifetime_secs", "created_at_unix",
+    ] },
     Guarded { table: "totals", key: &["name"], columns: &["n"] },
 ];
 

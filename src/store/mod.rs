@@ -3,24 +3,34 @@
 //!
 //! This seam is where another engine would attach: nothing outside this module knows that it is SQLite.
 
+pub mod account;
+pub mod audit;
+pub mod census;
 pub mod checkpoint;
 mod chunk;
+pub mod disk;
 pub mod event;
 mod facts;
 pub mod fold;
+pub mod grant;
 pub mod history;
 pub mod import;
+pub mod issuer;
 pub mod journal;
 pub mod key;
+pub mod lock;
 pub mod mac;
 pub mod meta;
 mod packed;
+pub mod program;
 mod readers;
-mod schema;
+pub mod retention;
+pub mod schema;
 pub mod sealed;
 pub mod secret;
 pub mod sketch;
 pub mod stack;
+pub mod token;
 pub mod unused;
 pub mod update;
 pub mod version;
@@ -29,12 +39,14 @@ mod writer;
 use std::path::Path;
 
 pub use rusqlite::Connection;
+use rusqlite::ErrorCode;
 
 use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
 use crate::error::Error;
+use crate::observe::figures::WriterFigures;
 
 /// The database: one writer thread and a pool of readers.
 pub struct Store {
@@ -51,9 +63,19 @@ impl Store {
     pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
         mac::register(&conn, &row_hasher)?;
-        schema::migrate(&mut conn)?;
+        schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
         mac::install(&conn)?;
         Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
+    }
+
+    /// What the writer counts.
+    pub fn writer_figures(&self) -> &WriterFigures {
+        self.writer.figures()
+    }
+
+    /// Jobs that wait for the writer.
+    pub fn n_queued(&self) -> usize {
+        self.writer.n_queued()
     }
 
     /// Carries out a job. `Ok` means: committed and on disk.
@@ -61,6 +83,11 @@ impl Store {
     /// Errors: the job's own; `Busy` at once when the writer's queue is full.
     pub fn write<J: Job>(&self, job: J) -> Result<J::Output, Error> {
         self.writer.write(job)
+    }
+
+    /// Queues a job that nobody waits for. If it is lost with the process, or to a full queue, that is no harm.
+    pub fn write_later<J: Job>(&self, job: J) {
+        self.writer.write_later(job);
     }
 
     /// Runs `query` on one consistent view of the database, which includes all that was ever acknowledged.
@@ -119,12 +146,29 @@ fn make_private(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether an error tells of what is stored, and not of a disk or a moment that may pass.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let cause = match error {
+        Error::Damaged(_) => return true,
+        Error::Internal { cause, .. } => cause,
+        _ => return false,
+    };
+    let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
+}
+
+const UNAVAILABLE: &str =
+    "the server cannot use its disk now (its log says why); nothing was stored, try again";
+
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Error::OutOfSpace,
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                Error::Damaged(cause.to_string())
+            Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                log::error!("the database cannot be used: {cause}");
+                Error::Unavailable(UNAVAILABLE.into())
             }
             _ => Error::internal("use the database", cause),
         }

@@ -1,11 +1,13 @@
 //! The tables, as numbered migrations: append only, a released one never changes.
 
+use std::path::{Path, PathBuf};
+
 use rusqlite::Connection;
 
 use crate::error::Error;
 
 /// Oldest first. `user_version` of the database counts how many have run.
-const MIGRATIONS: &[&str] = &[INITIAL];
+pub const MIGRATIONS: &[&str] = &[INITIAL];
 
 const INITIAL: &str = "
 CREATE TABLE meta (
@@ -36,6 +38,7 @@ CREATE TABLE stacks (
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
     n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
+    oldest_version  INTEGER NOT NULL DEFAULT 0,     -- those below were given up by retention
     n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
     mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
@@ -101,6 +104,8 @@ CREATE TABLE updates (
     ended_at_unix         INTEGER,
     lease_hash            BLOB,
     lease_expires_at_unix INTEGER,
+    heard_at_unix         INTEGER,          -- its start, or the last renewal of its lease
+    holder_address        TEXT NOT NULL DEFAULT '', -- where the CLI called from when it started
     journal_version       INTEGER NOT NULL DEFAULT 0,
     checkpoint_sequence   INTEGER NOT NULL DEFAULT 0,
     n_journal_rows        INTEGER NOT NULL DEFAULT 0,   -- taken in all; the rows themselves go at the end
@@ -170,28 +175,148 @@ CREATE TABLE decryptions (
     what       BLOB NOT NULL                -- sealed: the secret's name, or the command's
 ) STRICT;
 CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
+
+-- Users and organizations share one space of names: a user's name is also that of a personal organization.
+CREATE TABLE accounts (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind            TEXT NOT NULL CHECK (kind IN ('user', 'organization')),
+    is_admin        INTEGER NOT NULL DEFAULT 0,     -- of the server
+    is_disabled     INTEGER NOT NULL DEFAULT 0,
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
+) STRICT;
+
+-- What users may do, beside all in their personal organization.
+CREATE TABLE grants (
+    account_id      INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    org             TEXT NOT NULL,          -- or *
+    project         TEXT NOT NULL,          -- with * for any characters
+    stack           TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB,
+    PRIMARY KEY (account_id, org, project, stack, role)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_by_org ON grants(org);
+
+-- Access tokens that are valid; a revoked one is deleted. Only their hashes are kept.
+CREATE TABLE tokens (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid               TEXT NOT NULL UNIQUE,
+    hash              BLOB NOT NULL UNIQUE,         -- SHA-256
+    account_id        INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    name              TEXT NOT NULL,
+    role              TEXT,                 -- a scope takes away from what the owner may; a machine token has only that
+    patterns          TEXT,                 -- of the scope: JSON array of texts
+    is_exchanged      INTEGER NOT NULL DEFAULT 0,   -- for a token of another issuer
+    created_by        TEXT NOT NULL,
+    created_at_unix   INTEGER NOT NULL,
+    expires_at_unix   INTEGER,
+    last_used_at_unix INTEGER,
+    last_used_address TEXT,
+    mac               BLOB
+) STRICT;
+CREATE INDEX tokens_by_account ON tokens(account_id);
+CREATE INDEX tokens_by_expiry ON tokens(expires_at_unix) WHERE is_exchanged = 1;
+
+-- Whose tokens are taken in exchange for one of ours, and what that may do.
+CREATE TABLE issuers (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid             TEXT NOT NULL UNIQUE,
+    url             TEXT NOT NULL,          -- the claim `iss`
+    org             TEXT NOT NULL,
+    audience        TEXT NOT NULL,          -- what the claim `aud` must have
+    claims          TEXT NOT NULL,          -- JSON object: claim to pattern
+    role            TEXT NOT NULL,
+    patterns        TEXT NOT NULL,          -- JSON array of texts
+    key_set         TEXT NOT NULL,          -- JSON: the public keys
+    lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
+) STRICT;
+CREATE INDEX issuers_by_url ON issuers(url);
+
+-- Who did what. Each row's hash covers the row and the hash before it, under a key that is not in here in clear.
+CREATE TABLE audit (
+    sequence   INTEGER PRIMARY KEY,
+    at_unix    INTEGER NOT NULL,
+    actor      TEXT NOT NULL,
+    token      TEXT NOT NULL,               -- its name
+    token_uid  TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    org        TEXT NOT NULL,               -- empty for what concerns the whole server
+    target     TEXT NOT NULL,
+    result     TEXT NOT NULL,
+    detail     TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    hash       BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_by_org ON audit(org, sequence);
 ";
 
-/// Brings the database up to date, each migration in a transaction of its own.
+/// Brings the database at `path` up to date, each migration in a transaction of its own.
 ///
-/// Errors: a database that a newer server has migrated is refused.
-pub fn migrate(conn: &mut Connection) -> Result<(), Error> {
+/// Before the first of them a snapshot of a database that has data is laid beside it. Tables that are not ours are
+/// left alone. Errors: a database that a newer server has migrated is refused; no space for the snapshot.
+pub fn migrate(conn: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), Error> {
     let n_run: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if n_run > MIGRATIONS.len() {
+    if n_run > migrations.len() {
         return Err(Error::invalid(
             "db",
             format!(
                 "this database was written by a newer pulumi-backend (schema {n_run}; this one knows up to {}); \
                  start it with that version, or restore a backup made before the upgrade",
-                MIGRATIONS.len()
+                migrations.len()
             ),
         ));
     }
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(n_run) {
+    if n_run > 0 && n_run < migrations.len() {
+        let snapshot = lay_snapshot(conn, path, migrations.len())?;
+        log::warn!(
+            "upgrading {} from schema {n_run} to {}; as it was before, it stays as {}",
+            path.display(),
+            migrations.len(),
+            snapshot.display()
+        );
+    }
+    for (index, sql) in migrations.iter().enumerate().skip(n_run) {
         let tx = conn.transaction()?;
         tx.execute_batch(sql)?;
         tx.pragma_update(None, "user_version", index + 1)?;
         tx.commit()?;
     }
     Ok(())
+}
+
+/// Copies the database to `<db>-before-schema-N`, on disk before it has that name.
+///
+/// One that is there already is of an upgrade that did not come to its end: a migration may have run since, so the
+/// older copy is the one to keep.
+fn lay_snapshot(conn: &Connection, path: &Path, n_migrations: usize) -> Result<PathBuf, Error> {
+    let named = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("-before-schema-{n_migrations}{end}"));
+        PathBuf::from(name)
+    };
+    let (snapshot, aside) = (named(""), named("-new"));
+    if snapshot.exists() {
+        return Ok(snapshot);
+    }
+    let failed = |cause: std::io::Error| {
+        Error::internal(format!("lay a snapshot beside {} before its upgrade", path.display()), cause)
+    };
+    match std::fs::remove_file(&aside) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+        _ => {}
+    }
+    super::make_private(&aside)?;
+    let name = aside.to_str().ok_or_else(|| Error::invalid("db", "its path is not UTF-8"))?;
+    conn.execute("VACUUM INTO ?1", [name])?;
+    std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&aside, &snapshot).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(snapshot)
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
 use super::{Job, Tx, key, mac, update};
+use crate::domain::access::Rights;
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
 
@@ -54,6 +55,10 @@ impl Job for CreateStack {
     const NAME: &'static str = "create_stack";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         if !key::is_under(tx, &self.key_fingerprint)? {
             return Ok(false);
@@ -97,6 +102,10 @@ impl Job for DeleteStack {
     const NAME: &'static str = "delete_stack";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let stack = read(tx.conn, self.stack_id)?;
         update::refuse_if_running(tx.conn, self.stack_id)?;
@@ -130,6 +139,10 @@ pub struct RenameStack {
 impl Job for RenameStack {
     const NAME: &'static str = "rename_stack";
     type Output = bool;
+
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let stack = read(tx.conn, self.stack_id)?;
@@ -249,10 +262,33 @@ fn select(condition: &str) -> String {
     format!("SELECT {COLUMNS}, {} FROM stacks{condition}", mac::check("stacks", ""))
 }
 
-/// Whether a project has a stack.
-pub fn has_project(conn: &Connection, org: &str, project: &str) -> Result<bool, Error> {
-    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM stacks WHERE org = ?1 AND project = ?2)";
-    Ok(conn.prepare_cached(SQL)?.query_row([org, project], |row| row.get(0))?)
+/// SQL that holds if the row `s` of a stack is in a pattern of this parameter.
+macro_rules! is_visible {
+    ($parameter:literal) => {
+        concat!(
+            "(", $parameter, " IS NULL OR EXISTS (SELECT 1 FROM json_each(", $parameter, ") p
+               WHERE s.org GLOB json_extract(p.value, '$[0]') AND s.project GLOB json_extract(p.value, '$[1]')
+                 AND s.name GLOB json_extract(p.value, '$[2]')))"
+        )
+    };
+}
+
+/// Whether a project has a stack that the caller may see.
+pub fn has_project(
+    conn: &Connection,
+    org: &str,
+    project: &str,
+    visible: &[Visible; 2],
+) -> Result<bool, Error> {
+    const SQL: &str = concat!(
+        "SELECT EXISTS (SELECT 1 FROM stacks s WHERE s.org = ?1 AND s.project = ?2 AND ",
+        is_visible!("?3"),
+        " AND ",
+        is_visible!("?4"),
+        ")"
+    );
+    let parameters = (org, project, &visible[0].0, &visible[1].0);
+    Ok(conn.prepare_cached(SQL)?.query_row(parameters, |row| row.get(0))?)
 }
 
 /// Which stacks a list shows; all that is given must hold.
@@ -266,6 +302,23 @@ pub struct StackFilter {
     pub tag_name: Option<String>,
     /// Only with this value of that tag.
     pub tag_value: Option<String>,
+    /// What the caller may see: a stack must be in a pattern of each.
+    pub visible: [Visible; 2],
+}
+
+/// Patterns of stacks, as JSON `[[org, project, stack], …]`; none for all stacks.
+#[derive(Default)]
+pub struct Visible(Option<String>);
+
+impl Visible {
+    /// The layers of a caller's rights; there are two at the most.
+    pub fn of(rights: &Rights) -> [Visible; 2] {
+        let mut layers = rights.layers().map(|patterns| {
+            let rows: Vec<_> = patterns.iter().map(|it| (&it.org, &it.project, &it.stack)).collect();
+            Visible(Some(serde_json::to_string(&rows).expect("texts")))
+        });
+        [layers.next().unwrap_or_default(), layers.next().unwrap_or_default()]
+    }
 }
 
 /// A line of the list of stacks.
@@ -292,7 +345,9 @@ pub fn list(
     n_max: usize,
 ) -> Result<Vec<StackLine>, Error> {
     let sql = format!(
-        "SELECT s.uid, s.org, s.project, s.name,
+        concat!(
+            "
+        SELECT s.uid, s.org, s.project, s.name,
                CASE WHEN EXISTS (SELECT 1 FROM updates u
                                  WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
                     THEN 0 ELSE s.updated_at_unix END,
@@ -303,13 +358,20 @@ pub fn list(
           AND (?5 IS NULL OR s.project = ?5)
           AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(s.tags)
                                      WHERE key = ?6 AND (?7 IS NULL OR value = ?7)))
+          AND ",
+            is_visible!("?9"),
+            " AND ",
+            is_visible!("?10"),
+            "
         ORDER BY s.org, s.project, s.name
-        LIMIT ?8",
+        LIMIT ?8"
+        ),
         mac::check("stacks", "s.")
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let StackFilter { org, project, tag_name, tag_value } = filter;
-    let parameters = (&after[0], &after[1], &after[2], org, project, tag_name, tag_value, n_max);
+    let StackFilter { org, project, tag_name, tag_value, visible: [own, scope] } = filter;
+    let parameters =
+        (&after[0], &after[1], &after[2], org, project, tag_name, tag_value, n_max, &own.0, &scope.0);
     let lines = statement.query_map(parameters, |row| {
         Ok(StackLine {
             uid: row.get(0)?,

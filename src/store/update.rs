@@ -3,8 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, checkpoint, journal, mac, sealed, stack};
-use crate::crypto::keyring::StackKey;
+use super::{Job, Tx, checkpoint, journal, mac, program, stack};
 use crate::crypto::token::TokenHash;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
@@ -67,7 +66,7 @@ pub struct CreateUpdate {
     pub is_dry_run: bool,
     /// Who asks.
     pub requested_by: String,
-    /// The create request, as `seal_program` made it ready.
+    /// The create request, as `program::seal` made it ready.
     pub program: Vec<u8>,
     /// Now.
     pub now_unix: i64,
@@ -91,7 +90,7 @@ impl Job for CreateUpdate {
             self.now_unix,
         );
         let update_id = tx.conn.prepare_cached(SQL)?.insert(row)?;
-        insert_program(tx, update_id, &self.program)?;
+        program::insert(tx, update_id, &self.program)?;
         Ok(update_id)
     }
 }
@@ -104,6 +103,8 @@ pub struct StartUpdate {
     pub lease_hash: TokenHash,
     /// When that runs out.
     pub lease_expires_at_unix: i64,
+    /// Where its CLI calls from.
+    pub holder_address: String,
     /// The stack's tags from now on, a JSON object; none leaves them.
     pub tags: Option<String>,
     /// 1 to journal, 0 for checkpoints.
@@ -132,7 +133,8 @@ impl Job for StartUpdate {
         const SQL: &str = "
             UPDATE updates
             SET status = 'running', version = ?2, base_deployment_id = ?3, started_at_unix = ?4,
-                lease_hash = ?5, lease_expires_at_unix = ?6, journal_version = ?7
+                lease_hash = ?5, lease_expires_at_unix = ?6, journal_version = ?7, heard_at_unix = ?4,
+                holder_address = ?8
             WHERE id = ?1";
         tx.conn.prepare_cached(SQL)?.execute((
             update.id,
@@ -142,6 +144,7 @@ impl Job for StartUpdate {
             self.lease_hash.0,
             self.lease_expires_at_unix,
             self.journal_version,
+            &self.holder_address,
         ))?;
         if let (Some(tags), false) = (&self.tags, update.is_dry_run) {
             stack::set_tags(tx, stack.id, tags)?;
@@ -158,6 +161,8 @@ pub struct RenewLease {
     pub update_id: i64,
     /// Wanted end.
     pub lease_expires_at_unix: i64,
+    /// Now.
+    pub now_unix: i64,
 }
 
 impl Job for RenewLease {
@@ -167,9 +172,9 @@ impl Job for RenewLease {
     fn run(self, tx: &mut Tx) -> Result<i64, Error> {
         read_running(tx.conn, self.update_id)?;
         const SQL: &str = "
-            UPDATE updates SET lease_expires_at_unix = max(lease_expires_at_unix, ?2)
+            UPDATE updates SET lease_expires_at_unix = max(lease_expires_at_unix, ?2), heard_at_unix = ?3
             WHERE id = ?1 RETURNING lease_expires_at_unix";
-        let row = (self.update_id, self.lease_expires_at_unix);
+        let row = (self.update_id, self.lease_expires_at_unix, self.now_unix);
         Ok(tx.conn.prepare_cached(SQL)?.query_row(row, |row| row.get(0))?)
     }
 }
@@ -208,7 +213,7 @@ pub struct EndUpdate {
     pub progress: Progress,
     /// What it leaves behind.
     pub state: EndState,
-    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
+    /// What is not sound in it, a sentence a line, as `program::seal_findings` made it ready.
     pub findings: Option<Vec<u8>>,
     /// If given, the update is ended only if its lease has run out by then.
     pub only_if_expired_by_unix: Option<i64>,
@@ -219,6 +224,10 @@ pub struct EndUpdate {
 impl Job for EndUpdate {
     const NAME: &'static str = "end_update";
     type Output = bool;
+
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let update = read_running(tx.conn, self.update_id)?;
@@ -260,7 +269,11 @@ impl EndUpdate {
         let deployment_id = match &self.state {
             EndState::Written(encoded) => Some(version::insert_deployment(tx, update.stack_id, encoded)?),
             EndState::Checkpoint(deployment_id) => Some(*deployment_id),
-            EndState::Base => update.base_deployment_id,
+            // It is gone only if the database is damaged, and then the stack is freed all the same.
+            EndState::Base => match update.base_deployment_id {
+                Some(id) if version::has_deployment(tx.conn, id)? => Some(id),
+                _ => None,
+            },
         };
         stack::touch(tx, update.stack_id, self.now_unix)?;
         let Some(deployment_id) = deployment_id else { return Ok(0) };
@@ -290,7 +303,8 @@ pub fn find_progress(conn: &Connection, update_id: i64) -> Result<Progress, Erro
 fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error> {
     let mut hashes = journal::list_hashes(conn, update_id)?;
     hashes.extend(checkpoint::find(conn, update_id)?.map(|checkpoint| checkpoint.hash));
-    Ok(hashes.iter().flat_map(|hash| &hash[..16]).copied().collect())
+    // One that is shorter is damaged, and no repeat can be known by it.
+    Ok(hashes.iter().filter_map(|hash| hash.first_chunk::<16>()).flatten().copied().collect())
 }
 
 /// Whether a batch or checkpoint with this SHA-256 was taken before the update ended.
@@ -383,60 +397,6 @@ pub fn has_ended_version(conn: &Connection, stack_id: i64, version: i64) -> Resu
         Some(1..) => Err(Error::Damaged(format!("the deployment of version {version} is missing"))),
         _ => Ok(update.ended_at_unix.is_some()),
     }
-}
-
-/// Makes a create request ready for its row.
-pub fn seal_program(
-    key: &StackKey,
-    update_uid: &str,
-    text: &str,
-    deflated: Option<&[u8]>,
-) -> Result<Vec<u8>, Error> {
-    sealed::seal_text(key, &program_label(update_uid), text, deflated)
-}
-
-/// Makes what is not sound in a state ready for the row of its update.
-pub fn seal_findings(
-    key: &StackKey,
-    update_uid: &str,
-    findings: Option<&str>,
-) -> Result<Option<Vec<u8>>, Error> {
-    let label = findings_label(update_uid);
-    findings.map(|findings| sealed::seal_text(key, &label, findings, None)).transpose()
-}
-
-fn program_label(update_uid: &str) -> String {
-    format!("program {update_uid}")
-}
-
-fn findings_label(update_uid: &str) -> String {
-    format!("findings {update_uid}")
-}
-
-/// What `seal_program` made ready.
-pub(super) fn open_program(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
-    let what = format!("the create request of update {update_uid}");
-    sealed::open_text(key, &program_label(update_uid), sealed, &what)
-}
-
-/// What `seal_findings` made ready.
-pub(super) fn open_findings(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
-    let what = format!("the findings of update {update_uid}");
-    sealed::open_text(key, &findings_label(update_uid), sealed, &what)
-}
-
-pub(super) fn insert_program(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO programs (update_id, body) VALUES (?1, ?2)";
-    tx.conn.prepare_cached(SQL)?.execute((update_id, program))?;
-    Ok(())
-}
-
-/// The create request of an update, as it came.
-pub fn read_program(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
-    const SQL: &str = "SELECT body FROM programs WHERE update_id = ?1";
-    let sealed: Option<Vec<u8>> =
-        conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0)).optional()?;
-    open_program(key, &update.uid, &sealed.unwrap_or_default())
 }
 
 fn from_row(row: &Row) -> rusqlite::Result<Update> {

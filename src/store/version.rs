@@ -293,9 +293,13 @@ pub fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Er
           AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE deployment_id = ?1)
         RETURNING stack_id";
     let removed = tx.conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0)).optional()?;
-    let Some(stack_id): Option<i64> = removed else { return Ok(()) };
-    const COUNT: &str = "UPDATE stacks SET n_removed = n_removed + 1 WHERE id = ?1";
-    tx.conn.prepare_cached(COUNT)?.execute([stack_id])?;
+    removed.map_or(Ok(()), |stack_id| note_removed(tx, stack_id))
+}
+
+/// A deployment of the stack is gone, and some of its runs may be without use.
+pub fn note_removed(tx: &Tx, stack_id: i64) -> Result<(), Error> {
+    const SQL: &str = "UPDATE stacks SET n_removed = n_removed + 1 WHERE id = ?1";
+    tx.conn.prepare_cached(SQL)?.execute([stack_id])?;
     Ok(())
 }
 
@@ -317,5 +321,11 @@ pub fn read_n_resources(conn: &Connection, deployment_id: i64) -> Result<usize, 
 /// The length of a stored deployment's text.
 pub fn read_n_bytes(conn: &Connection, deployment_id: i64) -> Result<usize, Error> {
     const SQL: &str = "SELECT n_bytes FROM deployments WHERE id = ?1";
+    Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
+}
+
+/// Whether a deployment is there.
+pub fn has_deployment(conn: &Connection, deployment_id: i64) -> Result<bool, Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM deployments WHERE id = ?1)";
     Ok(conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0))?)
 }

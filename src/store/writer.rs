@@ -2,8 +2,9 @@
 //! commits once (one fsync), and only then answers. A panic here ends the process: it may not guess about state.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use rusqlite::Connection;
@@ -11,6 +12,7 @@ use rusqlite::Connection;
 use super::journal::Ledgers;
 use crate::error::Error;
 use crate::limits;
+use crate::observe::figures::WriterFigures;
 
 /// How long the queue must be empty before the write-ahead log is folded back.
 const IDLE: Duration = Duration::from_millis(50);
@@ -24,6 +26,10 @@ pub trait Job: Send + 'static {
     type Output: Send + 'static;
     /// Runs in a savepoint: an error undoes what it did, and nothing else.
     fn run(self, tx: &mut Tx) -> Result<Self::Output, Error>;
+    /// Whether a job that ended well did what it is for; some find that they must be prepared anew.
+    fn is_done(_: &Self::Output) -> bool {
+        true
+    }
 }
 
 /// The writable connection inside a transaction, with what the writer remembers of running journals.
@@ -35,10 +41,45 @@ pub struct Tx<'a> {
 
 /// A job on its way, with the way back for its result.
 trait Queued: Send {
-    /// Runs the job and keeps its result; false if its changes must be undone.
-    fn run(&mut self, tx: &mut Tx) -> bool;
+    /// Runs the job and keeps its result; an error if its changes must be undone.
+    fn run(&mut self, tx: &mut Tx) -> Result<(), Failure>;
     /// Hands the kept result to the caller, or the failure of the whole commit.
-    fn answer(self: Box<Self>, commit: &Result<(), String>);
+    fn answer(self: Box<Self>, commit: &Result<(), Failure>);
+}
+
+/// Why a job, or a whole commit, was not stored.
+#[derive(Clone)]
+enum Failure {
+    OutOfSpace,
+    Unavailable(String),
+    Other(String),
+}
+
+impl Failure {
+    fn of(error: &Error) -> Failure {
+        match error {
+            Error::OutOfSpace => Failure::OutOfSpace,
+            Error::Unavailable(sentence) => Failure::Unavailable(sentence.clone()),
+            other => Failure::Other(other.to_string()),
+        }
+    }
+
+    fn to_error(&self) -> Error {
+        match self {
+            Failure::OutOfSpace => Error::OutOfSpace,
+            Failure::Unavailable(sentence) => Error::Unavailable(sentence.clone()),
+            Failure::Other(why) => Error::internal("commit to the database", why.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::OutOfSpace => f.write_str("out of space"),
+            Failure::Unavailable(why) | Failure::Other(why) => f.write_str(why),
+        }
+    }
 }
 
 struct Pending<J: Job> {
@@ -48,34 +89,32 @@ struct Pending<J: Job> {
 }
 
 impl<J: Job> Queued for Pending<J> {
-    fn run(&mut self, tx: &mut Tx) -> bool {
+    fn run(&mut self, tx: &mut Tx) -> Result<(), Failure> {
         let job = self.job.take().expect("a job runs once");
         let result = job.run(tx);
-        let is_ok = result.is_ok();
+        let done = result.as_ref().map(drop).map_err(Failure::of);
         if let Err(Error::Internal { during, cause }) = &result {
             log::error!("job {}: could not {during}: {cause}", J::NAME);
         }
         self.result = Some(result);
-        is_ok
+        done
     }
 
-    fn answer(self: Box<Self>, commit: &Result<(), String>) {
+    fn answer(self: Box<Self>, commit: &Result<(), Failure>) {
         let result = match commit {
             Ok(()) => self.result.expect("answered after it ran"),
-            Err(why) if why == OUT_OF_SPACE => Err(Error::OutOfSpace),
-            Err(why) => Err(Error::internal("commit to the database", why.clone())),
+            Err(why) => Err(why.to_error()),
         };
         // The caller may have given up; the job is done all the same.
         let _ = self.reply.send(result);
     }
 }
 
-const OUT_OF_SPACE: &str = "out of space";
-
 /// The way to the writer thread.
 pub struct Writer {
     queue: Option<Sender<Box<dyn Queued>>>,
     thread: Option<JoinHandle<()>>,
+    figures: Arc<WriterFigures>,
 }
 
 impl Writer {
@@ -85,13 +124,26 @@ impl Writer {
         let mut wal_path = path.as_os_str().to_owned();
         wal_path.push("-wal");
         let wal_path = PathBuf::from(wal_path);
+        let figures = Arc::new(WriterFigures::default());
+        let counting = figures.clone();
         let run = move || {
             let _end = EndProcessOnPanic;
-            Loop { conn, jobs, wal_path, ledgers: Ledgers::default(), has_unfolded: true }.run();
+            let ledgers = Ledgers::default();
+            Loop { conn, jobs, wal_path, ledgers, has_unfolded: true, figures: counting }.run();
         };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
         let thread = thread.map_err(|cause| Error::internal("start the writer thread", cause))?;
-        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+        Ok(Writer { queue: Some(queue), thread: Some(thread), figures })
+    }
+
+    /// What it counts.
+    pub fn figures(&self) -> &WriterFigures {
+        &self.figures
+    }
+
+    /// Jobs that wait.
+    pub fn n_queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, Sender::len)
     }
 
     /// Queues the job and waits for its commit.
@@ -104,6 +156,15 @@ impl Writer {
             TrySendError::Disconnected(_) => Error::internal("write", "the writer has stopped"),
         })?;
         answer.recv().map_err(|_| Error::internal("write", "the writer has stopped"))?
+    }
+
+    /// Queues the job and goes on; a full queue drops it.
+    pub fn write_later<J: Job>(&self, job: J) {
+        let (reply, _) = bounded(1);
+        let queue = self.queue.as_ref().expect("open until stopped");
+        if queue.try_send(Box::new(Pending { job: Some(job), result: None, reply })).is_err() {
+            log::debug!("job {}: left out, as the queue is full", J::NAME);
+        }
     }
 
     /// Carries out what is queued, then ends the thread.
@@ -133,6 +194,7 @@ struct Loop {
     ledgers: Ledgers,
     /// Whether anything was committed since the log was last folded back.
     has_unfolded: bool,
+    figures: Arc<WriterFigures>,
 }
 
 impl Loop {
@@ -152,9 +214,13 @@ impl Loop {
     }
 
     fn run_batch(&mut self, first: Box<dyn Queued>) {
+        let started = Instant::now();
         let mut batch = vec![first];
         let commit = self.run_jobs(&mut batch);
+        self.figures.commit_secs.count_time(started.elapsed());
+        self.figures.batch_jobs.count(batch.len() as f64);
         if let Err(why) = &commit {
+            self.figures.n_failed.raise();
             log::error!("commit of {} jobs failed, nothing of them was stored: {why}", batch.len());
             self.ledgers.clear();
         }
@@ -168,7 +234,7 @@ impl Loop {
     }
 
     /// Runs the jobs of `batch`, and those that are queued meanwhile, in one transaction.
-    fn run_jobs(&mut self, batch: &mut Vec<Box<dyn Queued>>) -> Result<(), String> {
+    fn run_jobs(&mut self, batch: &mut Vec<Box<dyn Queued>>) -> Result<(), Failure> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut n_done = 0;
         while n_done < batch.len() {
@@ -184,14 +250,14 @@ impl Loop {
         self.execute("COMMIT").inspect_err(|_| self.undo())
     }
 
-    fn run_in_savepoint(&mut self, job: &mut Box<dyn Queued>) -> Result<(), String> {
+    fn run_in_savepoint(&mut self, job: &mut Box<dyn Queued>) -> Result<(), Failure> {
         self.execute("SAVEPOINT job")?;
-        let is_ok = job.run(&mut Tx { conn: &self.conn, ledgers: &mut self.ledgers });
+        let done = job.run(&mut Tx { conn: &self.conn, ledgers: &mut self.ledgers });
         if self.conn.is_autocommit() {
             // SQLite itself rolls the whole transaction back on some errors, as a full disk.
-            return Err(OUT_OF_SPACE.into());
+            return Err(done.err().unwrap_or(Failure::Other("the transaction ended by itself".into())));
         }
-        if is_ok {
+        if done.is_ok() {
             return self.execute("RELEASE job");
         }
         self.execute("ROLLBACK TO job")?;
@@ -203,12 +269,9 @@ impl Loop {
         let _ = self.execute("ROLLBACK");
     }
 
-    fn execute(&self, sql: &str) -> Result<(), String> {
+    fn execute(&self, sql: &str) -> Result<(), Failure> {
         let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-        done.map(drop).map_err(|cause| match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => OUT_OF_SPACE.to_string(),
-            _ => cause.to_string(),
-        })
+        done.map(drop).map_err(|cause| Failure::of(&cause.into()))
     }
 
     fn wal_bytes(&self) -> u64 {

@@ -6,6 +6,7 @@ mod complete;
 mod connection;
 mod event;
 mod export;
+mod footprint;
 pub mod growth;
 mod history;
 mod import;
@@ -87,6 +88,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "connections-500", size: Usual, unit: "calls", goal: "all within 90 ms", run: connection::many },
     Row { name: "start-empty", size: Usual, unit: "starts", goal: "20 ms", run: |t, f| start::run(t, f, 0) },
     Row { name: "start-1gb", size: Large, unit: "starts", goal: "50 ms", run: |t, f| start::run(t, f, 1000) },
+    Row { name: "footprint", size: Named, unit: "", goal: "5 MB, 20 ms, 10 MB", run: footprint::run },
     Row { name: "memory-idle", size: Usual, unit: "", goal: "10 MB", run: start::idle },
     Row { name: "memory-32-updates", size: Usual, unit: "updates", goal: "64 MB", run: update::memory },
     Row { name: "versions-1000", size: Large, unit: "updates", goal: "25 KB a version, no growth", run: |t, f| history::run(t, f, 1000) },

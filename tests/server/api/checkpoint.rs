@@ -266,7 +266,7 @@ fn what_superseded_checkpoints_leave_is_collected() {
             server.crash_and_restart();
         }
     }
-    let db = rusqlite::Connection::open(server.db()).expect("the database");
+    let db = server.database();
     let bytes_left = || -> i64 {
         let sql = "SELECT sum(length(body)) FROM run_bodies";
         db.query_row(sql, [], |row| row.get(0)).expect("a sum")

@@ -6,6 +6,7 @@ use super::server::ORG;
 use super::stack::TestStack;
 use pulumi_backend::clock::Clock;
 use pulumi_backend::config::{Config, given};
+use pulumi_backend::gate::LocalAddress;
 use pulumi_backend::server::Server;
 use serde_json::json;
 
@@ -62,7 +63,7 @@ impl ClockedServer {
 
 fn serve(config: &Config, clock: &Clock) -> (Server, Client) {
     let server = Server::start(config.clone(), clock.clone()).expect("start a server");
-    let address = server.address().expect("it serves the network");
+    let Some(LocalAddress::Tcp(address)) = server.address().cloned() else { panic!("it listens on TCP") };
     (server, Client::new(address.to_string()))
 }
 

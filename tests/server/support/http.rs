@@ -1,7 +1,7 @@
 //! HTTP/1.1 as the CLI speaks it, on plain sockets: kept-alive connections, bodies with a length, gzip both ways.
 //! Every answer is held against the rules that all of them share (protocol §1.3, §1.5, §1.7).
 
-use super::gzip;
+use super::{gzip, schema};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -83,6 +83,14 @@ impl Request {
     pub fn gzip(self) -> Request {
         let packed = gzip::pack(&self.body);
         self.header("Content-Encoding", "gzip").bytes(packed)
+    }
+
+    /// The body as it was before it was compressed; empty if it is damaged.
+    pub fn plain_body(&self) -> Vec<u8> {
+        match header_in(&self.headers, "Content-Encoding") {
+            Some(_) => gzip::unpack(&self.body).unwrap_or_default(),
+            None => self.body.clone(),
+        }
     }
 
     /// What goes over the wire.
@@ -285,6 +293,7 @@ pub fn read_response(reader: &mut impl BufRead, request: &Request) -> io::Result
         Response { call, sent: beginning_of(request), status, headers, body, n_wire_bytes: raw.len() };
     let accepted = header_in(&request.headers, "Accept-Encoding").unwrap_or("");
     response.hold_against_common_rules(accepted.contains("gzip"));
+    schema::hold_against_document(request, &response);
     Ok(response)
 }
 

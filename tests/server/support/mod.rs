@@ -3,12 +3,17 @@
 pub mod clocked;
 pub mod command;
 pub mod deployment;
+pub mod golden;
 pub mod gzip;
 pub mod http;
 pub mod json;
+#[cfg(feature = "tls")]
+pub mod oidc;
+pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
+pub mod schema;
 pub mod seed;
 pub mod server;
 pub mod stack;

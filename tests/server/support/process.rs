@@ -108,11 +108,6 @@ impl ServerProcess {
         }
     }
 
-    /// The database.
-    pub fn db(&self) -> std::path::PathBuf {
-        self.dir.path().join("pulumi-backend.db")
-    }
-
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address

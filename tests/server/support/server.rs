@@ -38,14 +38,31 @@ impl TestServer {
         process.restart();
     }
 
-    /// The database, for a look into it from outside.
-    pub fn db(&self) -> std::path::PathBuf {
-        self.process.lock().expect("process").db()
+    /// Its database, beside the server that has it open.
+    pub fn database(&self) -> rusqlite::Connection {
+        let path = self.folder().join("pulumi-backend.db");
+        let conn = rusqlite::Connection::open(path).expect("open the server's database");
+        conn.busy_timeout(std::time::Duration::from_secs(30)).expect("wait for the server");
+        conn
+    }
+
+    /// What it has printed since its start.
+    pub fn log(&self) -> String {
+        self.process.lock().expect("process").log()
     }
 
     /// The folder of the database and the key.
     pub fn folder(&self) -> PathBuf {
         self.process.lock().expect("process").dir().to_path_buf()
+    }
+
+    /// The server on the same data with these further arguments instead, after a clean end.
+    pub fn restart_with(self, extra_args: &[&str]) -> TestServer {
+        let mut process = self.process.into_inner().expect("process");
+        process.stop();
+        process.restart_with(&extra_args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>());
+        let client = Client::new(process.address());
+        TestServer { process: Mutex::new(process), client }
     }
 
     /// SIGTERM, and waits for the clean end.

@@ -1,5 +1,12 @@
 //! Commands on the machine of the server: over its control socket, or on data that no server has.
 
+mod config;
+mod doctor;
+mod lock;
+mod papers;
+mod readme;
+mod stack;
+
 use crate::support::command::{run, run_with};
 use crate::support::process::{ServerProcess, TempDir};
 use crate::support::server::TestServer;

@@ -1,0 +1,133 @@
+//! What every route takes and answers, in the notation of `shape.rs`. Every answer that any test of the server gets
+//! is held against it.
+
+/// What a route takes and answers.
+pub struct Shape {
+    /// The route's name.
+    pub route: &'static str,
+    /// The group it is listed in.
+    pub tag: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Query parameters: name, shape, meaning.
+    pub query: &'static [(&'static str, &'static str, &'static str)],
+    /// The body; empty if none is read.
+    pub request: &'static str,
+    /// Answers to a call that went well; `text` for plain text, empty for no body.
+    pub answers: &'static [(u16, &'static str)],
+}
+
+const fn shape(
+    route: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str, &'static str)],
+    request: &'static str,
+    answers: &'static [(u16, &'static str)],
+) -> Shape {
+    Shape { route, tag, summary, query, request, answers }
+}
+
+/// Shapes that have a name. Sources: sdk/go/common/apitype.
+#[rustfmt::skip]
+pub const COMPONENTS: &[(&str, &str)] = &[
+    ("Error", "{code: int, message: string}"),
+    ("Tags", "{*: string}"),
+    ("Operation", "{kind: string, author: string, started: int}"),
+    ("Stack", "{id: string, orgName: string, projectName: string, stackName: string, activeUpdate: string, version: int, tags: Tags, currentOperation?: Operation}"),
+    ("StackSummary", "{id: string, orgName: string, projectName: string, stackName: string, lastUpdate?: int, resourceCount?: int}"),
+    ("Capability", "{capability: string, version?: int, configuration?: {*: any}}"),
+    ("Organization", "{githubLogin: string, name: string, avatarUrl: string}"),
+    ("Deployment", "{version: int, features?: string[], deployment: {*: any}|null, *: any}"),
+    ("ConfigValue", "{string?: string, object?: any, secret?: boolean, *: any}"),
+    ("Program", "{name?: string|null, runtime?: string|null, main?: string|null, description?: string|null, options?: {*: any}|null, config?: {*: ConfigValue}|null, metadata?: {message?: string|null, environment?: {*: string}|null, *: any}|null, *: any}"),
+    ("UpdateInfo", "{kind: string, startTime: int, message: string, environment: {*: string}, config: {*: ConfigValue}, result: \"not-started\"|\"in-progress\"|\"succeeded\"|\"failed\", endTime: int, version: int, resourceChanges: {*: int}, resourceCount: int, updateID: string, requestedBy: {name: string, githubLogin: string}, findings?: string}"),
+    ("CreatedUpdate", "{updateID: string, requiredPolicies: any[], messages: any[]}"),
+    ("EngineEvent", "{sequence?: int, timestamp?: int, *: any}"),
+    ("JournalEntry", "{version?: int, kind: int, sequenceID: int, operationID: int, *: any}"),
+    ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
+    ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
+];
+
+/// What every update's creation takes and answers.
+const CREATE: &[(u16, &str)] = &[(200, "CreatedUpdate")];
+const DONE: &[(u16, &str)] = &[(200, "{}")];
+const PAGES: &[(&str, &str, &str)] =
+    &[("page", "int", "From 1 on"), ("pageSize", "int", "Entries on a page")];
+
+/// One row for each route.
+#[rustfmt::skip]
+pub const SHAPES: &[Shape] = &[
+    shape("getRoot", "Server", "What answers here", &[], "", &[(200, "{name: string, version: string, message: string}")]),
+    shape("getHealth", "Server", "Whether the process answers", &[], "", &[(200, "{status: \"ok\"}")]),
+    shape("getReadiness", "Server", "Whether it can serve: database, writer, disk", &[], "", &[(200, "{status: \"ready\"}")]),
+    shape("getMetrics", "Server", "Figures for monitors, in the text form of Prometheus", &[], "", &[(200, "text")]),
+    shape("getOpenAPI", "Server", "This document", &[], "", &[(200, "{openapi: string, *: any}")]),
+    shape("getOpenAPISpec", "Server", "This document, where the CLI looks for it", &[], "", &[(200, "{openapi: string, *: any}")]),
+
+    shape("adminGetStatus", "Administration", "The server and its data, in figures", &[], "",
+        &[(200, "{version: string, schemaVersion: int, sqliteVersion: string, now: time, newestUnix: int, stacks: int, versions: int, leases: int, leasesExpired: int, previews: int, databaseBytes: int, walBytes: int, diskFreeBytes: int|null}")]),
+    shape("adminListLocks", "Administration", "Every stack that an update holds", &[], "", &[(200, "{locks: Lock[]}")]),
+    shape("adminGetStack", "Administration", "What a stack takes", &[], "",
+        &[(200, "{id: string, orgName: string, projectName: string, stackName: string, version: int, created: time, updated: time|null, versionsKept: int, resourceCount: int|null, stateBytes: int|null}")]),
+    shape("adminListVersions", "Administration", "The versions of a stack, newest first", &[("before", "int", "Only versions below this one: the next page")], "",
+        &[(200, "{versions: Version[], before: int|null}")]),
+    shape("showKeys", "Administration", "The master key's fingerprint, and the keys under it", &[], "",
+        &[(200, "{fingerprint: string, source: string, renewedAfterSeals: int, stacks: {stack: string, generations: any, seals: int}[]}")]),
+    shape("rotateMasterKey", "Administration", "Puts all keys under another master key", &[], "{newKey?: string|null}|null",
+        &[(200, "{from: string, to: string, stacks: int, oldKeyKeptAs: string|null, source: string}")]),
+    shape("renewStackKey", "Administration", "Gives a stack a new key for what is written from now on", &[], "", &[(200, "{stack: string}")]),
+
+    shape("getCapabilities", "Server", "What this server can do beyond the oldest protocol", &[], "", &[(200, "{capabilities: Capability[]}")]),
+    shape("getCLIVersionInfo", "Server", "Which CLIs are told that they are old: none", &[], "", &[(200, "{latestVersion: string, oldestWithoutWarning: string}")]),
+    shape("getCurrentUser", "Users", "Who calls", &[], "",
+        &[(200, "{id: string, githubLogin: string, name: string, email: string, avatarUrl: string, organizations: Organization[], identities: string[], siteAdmin: boolean, tokenInfo?: any}")]),
+    shape("getDefaultOrganization", "Users", "Where unqualified stack names go", &[], "", &[(200, "{gitHubLogin: string, messages: any[]}")]),
+    shape("listUserStacks", "Stacks", "Stacks that fit all filters, in the order of their names",
+        &[("organization", "string", "Only of this one"), ("project", "string", "Only of this one"), ("tagName", "string", "Only with this tag"),
+          ("tagValue", "string", "Only with this value of that tag"), ("continuationToken", "string", "From the page before")], "",
+        &[(200, "{stacks: StackSummary[], continuationToken: string|null}")]),
+    shape("listPackages", "Server", "Packages of a private registry: none", &[], "", &[(200, "{packages: any[]}")]),
+
+    shape("projectExists", "Stacks", "Whether a project has a stack", &[], "", &[(204, ""), (404, "")]),
+    shape("createStack", "Stacks", "Makes a stack", &[], "{stackName: string, tags?: Tags|null, state?: Deployment|null, config?: any, *: any}", &[(200, "{messages: any[]}")]),
+    shape("getStack", "Stacks", "A stack, with the update that runs on it", &[], "", &[(200, "Stack")]),
+    shape("deleteStack", "Stacks", "Deletes a stack with its history", &[("force", "boolean", "Also with resources in it")], "", &[(204, "")]),
+    shape("renameStack", "Stacks", "Gives a stack another name", &[], "{newName?: string, newProject?: string, *: any}", &[(204, "")]),
+    shape("updateStackTags", "Stacks", "Replaces all tags", &[], "Tags|null", &[(204, "")]),
+    shape("updateStackConfig", "Stacks", "Refused: there are no environments here", &[], "", &[]),
+
+    shape("exportStack", "State", "The stack's deployment now", &[], "", &[(200, "Deployment")]),
+    shape("exportStackVersion", "State", "The deployment at the end of an update", &[], "", &[(200, "Deployment")]),
+    shape("importStack", "State", "Replaces the deployment", &[], "Deployment", &[(200, "{updateId: string}")]),
+
+    shape("getStackUpdates", "History", "Updates, newest first", PAGES, "", &[(200, "{updates: UpdateInfo[]}")]),
+    shape("getLatestUpdate", "History", "The latest update", &[], "", &[(200, "{info: UpdateInfo, updateID: string}")]),
+    shape("getLatestPreviews", "History", "Ids of previews", &[("page", "int", "From 1 on"), ("pageSize", "int", "Entries on a page"), ("asc", "boolean", "Oldest first")], "", &[(200, "{updates: {updateID: string}[]}")]),
+    shape("getUpdateByVersion", "History", "The update of that number", &[], "", &[(200, "{info: UpdateInfo, updateID: string}")]),
+
+    shape("encryptValue", "Secrets", "Seals a value with the stack's key", &[], "{plaintext: base64}", &[(200, "{ciphertext: base64}")]),
+    shape("decryptValue", "Secrets", "Opens a value", &[], "{ciphertext: base64}", &[(200, "{plaintext: base64}")]),
+    shape("batchEncryptValue", "Secrets", "Seals values", &[], "{plaintexts?: base64[]|null}", &[(200, "{ciphertexts: base64[]}")]),
+    shape("batchDecryptValue", "Secrets", "Opens values", &[], "{ciphertexts?: base64[]|null}", &[(200, "{plaintexts: {*: base64}}")]),
+    shape("logDecryption", "Secrets", "Tells that the CLI showed a secret", &[], "{secretName?: string, commandName?: string, *: any}", &[(200, "{}"), (204, "")]),
+    shape("logBatchDecryption", "Secrets", "Tells that a command showed secrets", &[], "{secretName?: string, commandName?: string, *: any}", &[(200, "{}"), (204, "")]),
+
+    shape("createPreview", "Updates", "Creates a preview", &[], "Program", CREATE),
+    shape("createUpdate", "Updates", "Creates an update", &[], "Program", CREATE),
+    shape("createRefresh", "Updates", "Creates a refresh", &[], "Program", CREATE),
+    shape("createDestroy", "Updates", "Creates a destroy", &[], "Program", CREATE),
+    shape("getUpdateStatus", "Updates", "Where in its life an update is", &[("continuationToken", "string", "Has no effect")], "", &[(200, "{status: string, events: any[], continuationToken: string|null}")]),
+    shape("startUpdate", "Updates", "Starts an update: it holds the stack, and gets its lease", &[], "{tags?: Tags|null, journalVersion?: int, *: any}|null", &[(200, "{version: int, token: string, tokenExpiration: int, journalVersion: int}")]),
+    shape("cancelUpdate", "Updates", "Ends an update of somebody else", &[], "", DONE),
+    shape("getUpdateEvents", "Updates", "The events of an update", &[("continuationToken", "string", "From the page before"), ("urn", "string", "Only about this resource")], "", &[(200, "{events: EngineEvent[], continuationToken: string|null}")]),
+
+    shape("renewLease", "Updates", "Extends the lease", &[], "{duration: int, token?: string}", &[(200, "{token: string, tokenExpiration: int}")]),
+    shape("completeUpdate", "Updates", "Ends the update", &[], "{status: \"succeeded\"|\"failed\"|\"cancelled\"}", DONE),
+    shape("patchCheckpoint", "Updates", "Saves the whole state so far", &[], "{isInvalid?: boolean, version: int, features?: any, deployment?: any}", &[(200, "{}"), (204, "")]),
+    shape("patchCheckpointVerbatim", "Updates", "Saves the whole state so far, as a text", &[], "{version?: int, untypedDeployment: any, sequenceNumber: int}", &[(200, "{}"), (204, "")]),
+    shape("patchCheckpointDelta", "Updates", "Saves the state so far as a difference", &[], "{version?: int, checkpointHash: string, sequenceNumber: int, deploymentDelta: any}", &[(200, "{}"), (204, "")]),
+    shape("appendJournalEntries", "Updates", "Appends to the journal", &[], "{entries?: JournalEntry[]|null}", &[(200, "{}"), (204, "")]),
+    shape("postEngineEventsBatch", "Updates", "Stores engine events", &[], "{events: EngineEvent[]}", &[(200, "{}"), (204, "")]),
+    shape("postEngineEvent", "Updates", "Stores an engine event", &[], "EngineEvent", &[(200, "{}"), (204, "")]),
+];

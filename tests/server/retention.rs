@@ -1,0 +1,77 @@
+//! Old versions are given up, the history stays, and nothing that is in use goes with them.
+
+use crate::support::command::run;
+use crate::support::server::TestServer;
+use crate::support::stack::TestStack;
+use std::time::{Duration, Instant};
+
+/// Waits until the stack keeps exactly so many versions.
+fn wait_for_kept(server: &TestServer, stack: &TestStack, n: u64) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let kept = || {
+        let told = server.get(&format!("/api/admin{}", stack.path("").trim_start_matches("/api")));
+        told.ok().json()["versionsKept"].as_u64()
+    };
+    while kept() != Some(n) {
+        assert!(Instant::now() < deadline, "{:?} versions are kept, not {n}", kept());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_newest_versions_are_kept_and_the_others_are_gone() {
+    let server = TestServer::start_with(&["--max-state-versions", "2"]);
+    let stack = server.create_stack("web", "dev");
+    let names = ["a", "b", "c", "d", "e"];
+    (1..=5).for_each(|n| drop(stack.update_to(&names[..n])));
+    wait_for_kept(&server, &stack, 2);
+    stack.get("/export/5").ok();
+    let fourth = stack.get("/export/4").ok().json();
+    assert_eq!(fourth["deployment"]["resources"].as_array().map(Vec::len), Some(5));
+    let gone = stack.get("/export/3").expect(&[404]);
+    assert!(
+        gone.json()["message"].as_str().expect("a message").contains("no longer kept (--max-state-versions)")
+    );
+    assert_eq!(stack.history().len(), 5, "the history stays");
+    assert_eq!(stack.resource_names(), ["web-dev", "a", "b", "c", "d", "e"]);
+    let versions = run(&server.folder(), &["stack", "versions", "dev"]).ok();
+    assert_eq!(versions.matches("not kept").count(), 3, "{versions}");
+    server.crash_and_restart();
+    stack.get("/export/3").expect(&[404]);
+    stack.get("/export/4").ok();
+}
+
+#[test]
+fn zero_keeps_all_and_a_lower_number_counts_from_the_next_start() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    (0..30).for_each(|n| drop(stack.update_to(if n % 2 == 0 { &["a"] } else { &["a", "b"] })));
+    wait_for_kept(&server, &stack, 30);
+    let exported = stack.export();
+    let server = server.restart_with(&["--max-state-versions", "1"]);
+    let stack = server.stack("web", "dev");
+    wait_for_kept(&server, &stack, 1);
+    assert_eq!(stack.export(), exported);
+    stack.update_to(&["c"]);
+    wait_for_kept(&server, &stack, 1);
+    assert_eq!(stack.resource_names(), ["web-dev", "c"]);
+}
+
+/// A preview that began from a version that is gone by now ends as any other; an update has its base.
+#[test]
+fn what_runs_goes_on() {
+    let server = TestServer::start_with(&["--max-state-versions", "1"]);
+    let stack = server.create_stack("web", "dev");
+    stack.update_to(&["a", "b"]);
+    let preview = stack.start_preview();
+    stack.update_to(&["c"]);
+    stack.update_to(&["d"]);
+    wait_for_kept(&server, &stack, 1);
+    preview.complete("succeeded").ok();
+    let update = stack.start_update();
+    update.journal(&[crate::support::update::secrets_entry(1)]).ok();
+    assert_eq!(stack.resource_names(), ["web-dev", "d"]);
+    update.complete("succeeded").ok();
+    wait_for_kept(&server, &stack, 1);
+    assert_eq!(stack.resource_names(), ["web-dev", "d"]);
+}
