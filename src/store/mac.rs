@@ -32,7 +32,7 @@ pub struct Guarded {
 pub const GUARDED: &[Guarded] = &[
     Guarded { table: "stacks", key: &["id"], columns: &[
         "uid", "org", "project", "name", "key_sealed", "n_seals", "tags", "version", "deployment_id", "active_update",
-        "created_at_unix", "updated_at_unix", "n_updates", "oldest_version",
+        "created_at_unix", "updated_at_unix", "n_removed", "n_updates", "oldest_version",
     ] },
     Guarded { table: "versions", key: &["stack_id", "version"], columns: &["deployment_id"] },
     Guarded { table: "updates", key: &["id"], columns: &[

@@ -37,11 +37,13 @@ CREATE TABLE stacks (
     active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
+    n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
     oldest_version  INTEGER NOT NULL DEFAULT 0,     -- those below were given up by retention
     n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
     mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
 ) STRICT;
+CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
 CREATE TRIGGER stacks_count_insert AFTER INSERT ON stacks BEGIN
     INSERT INTO totals (name, n) VALUES ('stacks', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1;
 END;
@@ -67,8 +69,14 @@ CREATE TABLE runs (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     hash     BLOB NOT NULL,                 -- keyed, of the text
-    body     BLOB NOT NULL,                 -- deflated, sealed
+    facts    BLOB NOT NULL,                 -- what the rules need to know of each resource; sealed
     UNIQUE (stack_id, hash)
+) STRICT;
+
+-- Apart from the facts, so that these lie close together: the end of an update reads all facts and few bodies.
+CREATE TABLE run_bodies (
+    run_id INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+    body   BLOB NOT NULL                    -- deflated, sealed
 ) STRICT;
 
 -- The deployment at the end of each update. Several versions may share one.
