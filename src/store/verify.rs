@@ -1,11 +1,14 @@
 //! Everything that is stored, opened and compared: what is not as it was written is told, a sentence each.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::mac::{GUARDED, Guarded};
+use super::sketch::Sketch;
 use super::stack::{self, Stack};
 use super::update::{self, Update};
-use super::{event, history, journal, program, version};
+use super::{event, history, journal, program};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
@@ -106,21 +109,39 @@ pub fn list_stacks(conn: &Connection) -> Result<Vec<i64>, Error> {
 pub fn stack(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Report) -> Result<(), Error> {
     let whose = format!("stack '{}'", stack.stack_ref);
     report.count("stacks", 1);
-    let deployments = version::verify(conn, key, stack.id, |done| report.keep(&whose, done));
-    let (n_deployments, n_runs) = deployments?;
-    report.count("deployments", n_deployments);
-    report.count("runs of resources", n_runs);
-    report.keep(&whose, version::check_named(conn, stack))?;
+    deployments(conn, key, stack, report)?;
     report.keep(&whose, history::check_count(conn, stack))?;
-    for id in list_updates(conn, stack.id)? {
+    for id in list_ids(conn, "SELECT id FROM updates WHERE stack_id = ?1 ORDER BY id", stack.id)? {
         let done = update(conn, key, id, report);
         report.keep(&whose, done)?;
     }
     Ok(())
 }
 
-fn list_updates(conn: &Connection, stack_id: i64) -> Result<Vec<i64>, Error> {
-    let mut statement = conn.prepare_cached("SELECT id FROM updates WHERE stack_id = ?1 ORDER BY id")?;
+/// Every deployment, each run of resources once, and that what versions and the stack name is there.
+fn deployments(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Report) -> Result<(), Error> {
+    let whose = format!("stack '{}'", stack.stack_ref);
+    let mut seen = HashSet::new();
+    let ids = list_ids(conn, "SELECT id FROM deployments WHERE stack_id = ?1 ORDER BY id", stack.id)?;
+    for id in &ids {
+        let sketch = Sketch::read(conn, key, *id);
+        report.keep(&whose, sketch.and_then(|sketch| sketch.verify(conn, key, &mut seen)))?;
+    }
+    report.count("deployments", ids.len() as u64);
+    report.count("runs of resources", seen.len() as u64);
+    const NAMED: &str = "SELECT deployment_id FROM versions WHERE stack_id = ?1";
+    let named = list_ids(conn, NAMED, stack.id)?;
+    let is_there = |id: &i64| ids.binary_search(id).is_ok();
+    let n_missing = named.iter().chain(&stack.deployment_id).filter(|id| !is_there(id)).count();
+    if n_missing > 0 {
+        report.problem(format!("{whose}: {n_missing} deployments are missing"));
+    }
+    report.count("versions", named.len() as u64);
+    Ok(())
+}
+
+fn list_ids(conn: &Connection, sql: &str, stack_id: i64) -> Result<Vec<i64>, Error> {
+    let mut statement = conn.prepare_cached(sql)?;
     let ids = statement.query_map([stack_id], |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
 }
