@@ -23,6 +23,8 @@ pub const WRITER_BATCH_JOBS: usize = 256;
 pub const WAL_IDLE_BYTES: u64 = 4 << 20;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
+pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
 /// A larger base is not read to find out what a journal repeats of it.

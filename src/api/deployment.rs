@@ -8,14 +8,15 @@ use crate::app::App;
 use crate::call::{Call, Caller};
 use crate::crypto;
 use crate::domain::deployment::Deployment;
+use crate::domain::digest;
 use crate::domain::integrity;
 use crate::domain::name::StackRef;
 use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::state::{self, State};
+use crate::store::import::Import;
 use crate::store::stack::Stack;
-use crate::store::update::Import;
 use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
 
@@ -93,8 +94,12 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
-    let deployment = Deployment::parse(&text)?;
-    let mut findings: Vec<String> = integrity::check(&deployment).into_iter().collect();
+    let key = app.stack_key(&stack)?;
+    let (deployment, digests) = version::parse(&text, &key)?;
+    let mut findings: Vec<String> = Vec::new();
+    if !digest::is_sound(&deployment.header()?, digests.iter()) {
+        findings.extend(integrity::check(&deployment));
+    }
     findings.extend(foreign(&deployment, &stack_ref)?);
     let findings = (!findings.is_empty()).then(|| findings.join("\n"));
     if let Some(finding) = &findings {
@@ -103,14 +108,14 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
-    let key = app.stack_key(&stack)?;
+    let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
     let event = call.stack_event(app.now_unix(), "stack.import", &stack_ref);
     let job = Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
         program: store::program::seal(&key, &uid, "{}", None)?,
-        deployment: Encoded::new(&app.store, &key, Some(stack.id), &deployment)?,
+        deployment: app.store.read(encode)?,
         findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
     };

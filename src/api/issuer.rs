@@ -51,7 +51,6 @@ pub fn add(app: &App, call: &mut Call) -> Result<Response, Error> {
         patterns: parse_patterns(request.stacks.as_deref(), org.as_str())?,
         org: org.to_string(),
         key_set: request.key_set.get().to_string(),
-        key_set_url: String::new(),
         lifetime_secs: request.lifetime_secs.unwrap_or(LIFETIME_SECS_MAX),
     };
     check(&issuer, request.claims.is_empty())?;

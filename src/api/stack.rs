@@ -19,7 +19,7 @@ use crate::limits;
 use crate::state;
 use crate::store;
 use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter, Visible};
-use crate::store::version::Encoded;
+use crate::store::version::{self, Draft, Encoded};
 
 /// Name → value.
 pub type Tags = BTreeMap<String, String>;
@@ -53,19 +53,21 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     }
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
-    let deployment = request.state.map(|text| Deployment::parse(text.get())).transpose()?;
 
     for _ in 0..limits::END_ATTEMPTS_MAX {
         let uid = crypto::random_uuid()?;
         let (key, key_sealed, key_fingerprint) = app.keyring.make_stack_key(&uid)?;
-        let encode = |deployment| Encoded::new(&app.store, &key, None, deployment);
+        let encode = |text: &RawValue| {
+            let (deployment, digests) = version::parse(text.get(), &key)?;
+            Encoded::new(&key, &Draft::new(&deployment, digests), None)
+        };
         let job = CreateStack {
             key_sealed,
             key_fingerprint,
             uid,
             stack_ref: stack_ref.clone(),
             tags: to_json(&tags),
-            deployment: deployment.as_ref().map(encode).transpose()?,
+            deployment: request.state.map(encode).transpose()?,
             now_unix: app.now_unix(),
         };
         if app.write_recorded(job, call.stack_event(app.now_unix(), "stack.create", &stack_ref))? {
@@ -360,5 +362,6 @@ fn rewrite(app: &App, stack: &Stack, text: &str, to: &StackRef) -> Result<Encode
     let (from, to) = (names(&stack.stack_ref), names(to));
     let mut rewrite_secret = |ciphertext: &str| super::secret::rewrite(&key, ciphertext, from, to);
     let renamed = rename::rename(deployment, from, to, &mut rewrite_secret)?;
-    Encoded::new(&app.store, &key, Some(stack.id), &renamed)
+    let digests = version::digests(&renamed, &key)?;
+    app.store.read(|conn| Encoded::whole(conn, &key, stack.id, &renamed, digests))
 }

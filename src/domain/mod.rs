@@ -10,6 +10,7 @@ pub mod urn;
 pub mod access;
 pub mod delta;
 pub mod deployment;
+pub mod digest;
 pub mod event;
 pub mod integrity;
 pub mod journal;

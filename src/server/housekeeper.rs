@@ -33,7 +33,7 @@ impl Housekeeper {
                     recv(stopped) -> _ => break,
                     recv(ticks) -> _ => {
                         access::record_denied_counts(&app);
-                        state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app))
+                        tend(&app)
                     }
                     recv(sweeps) -> _ => drop_old_everywhere(&app),
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
@@ -83,4 +83,11 @@ fn drop_old(app: &App, stack_id: i64) -> Result<(), Error> {
     let n_max = limits::RETENTION_VERSIONS_PER_JOB;
     while app.store.write(DropOldVersions { stack_id, n_kept, n_max })? == n_max {}
     Ok(())
+}
+
+/// What is looked after in turns.
+fn tend(app: &App) -> Result<(), Error> {
+    state::end_expired(app)?;
+    ops::key::renew_used_up(app)?;
+    state::collect_runs(app)
 }

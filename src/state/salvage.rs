@@ -8,20 +8,16 @@ use crate::domain::integrity;
 use crate::domain::journal::{self, Entry, Manifest};
 use crate::error::Error;
 use crate::state;
+use crate::state::written::Outcome;
 use crate::store::update::{EndState, Progress, Update};
-use crate::store::version::Encoded;
+use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
 
 /// What a damaged update ends with, and the sentences that say so.
 ///
 /// Errors: `cause`, which kept the update from ending as others do, if nothing of it is found to be damaged: then it
 /// may pass.
-pub fn end_state(
-    app: &App,
-    key: &StackKey,
-    update: &Update,
-    cause: Error,
-) -> Result<(Progress, EndState, Option<String>), Error> {
+pub fn outcome(app: &App, key: &StackKey, update: &Update, cause: Error) -> Result<Outcome, Error> {
     let left = app.store.read(|conn| Left::read(conn, key, update))?;
     if !left.is_damaged {
         return Err(cause);
@@ -40,7 +36,7 @@ pub fn end_state(
     );
     log::error!("{lost}: {cause}");
     findings.insert(0, lost);
-    Ok((left.progress, state, Some(findings.join("\n"))))
+    Ok(Outcome { progress: left.progress, state, findings: Some(findings.join("\n")) })
 }
 
 /// What of an update can still be read.
@@ -88,7 +84,10 @@ impl Left {
         };
         let mut findings = replayed.findings;
         findings.extend(integrity::check(&replayed.deployment));
-        let encoded = Encoded::new(&app.store, key, Some(update.stack_id), &replayed.deployment)?;
+        let digests = version::digests(&replayed.deployment, key)?;
+        let encode =
+            |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &replayed.deployment, digests);
+        let encoded = app.store.read(encode)?;
         Ok(Some((encoded, entries.len(), findings)))
     }
 

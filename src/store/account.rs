@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Job, Tx, grant, token};
+use super::{Job, Tx, grant, mac, token};
 use crate::crypto::token::TokenHash;
 use crate::domain::access::Grant;
 use crate::domain::name::OrgName;
@@ -198,7 +198,7 @@ const COLUMNS: &str = "id, name, kind = 'organization', is_admin, is_disabled, c
 
 /// The user or organization of this name, in any case of its letters: names differ in more than case.
 pub fn find(conn: &Connection, name: &str) -> Result<Option<Account>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM accounts WHERE name = ?1");
+    let sql = format!("SELECT {COLUMNS}, {} FROM accounts WHERE name = ?1", mac::check("accounts", ""));
     Ok(conn.prepare_cached(&sql)?.query_row([name], from_row).optional()?)
 }
 
@@ -237,7 +237,8 @@ pub fn list_orgs(conn: &Connection) -> Result<Vec<Account>, Error> {
 }
 
 fn list(conn: &Connection, kind: &str) -> Result<Vec<Account>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM accounts WHERE kind = ?1 ORDER BY name");
+    let check = mac::check("accounts", "");
+    let sql = format!("SELECT {COLUMNS}, {check} FROM accounts WHERE kind = ?1 ORDER BY name");
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([kind], from_row)?;
     Ok(rows.collect::<Result<_, _>>()?)

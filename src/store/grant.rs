@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::{Job, Tx, account};
+use super::{Job, Tx, account, mac};
 use crate::domain::access::{Grant, Pattern, Role};
 use crate::error::Error;
 use crate::limits;
@@ -127,9 +127,12 @@ pub fn insert(tx: &Tx, account_id: i64, grant: &Grant, now_unix: i64) -> Result<
 
 /// What a user was granted.
 pub fn list_of(conn: &Connection, account_id: i64) -> Result<Vec<Grant>, Error> {
-    const SQL: &str = "
-        SELECT role, org, project, stack FROM grants WHERE account_id = ?1 ORDER BY org, project, stack, role";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let sql = format!(
+        "SELECT role, org, project, stack, {} FROM grants WHERE account_id = ?1
+         ORDER BY org, project, stack, role",
+        mac::check("grants", "")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([account_id], |row| from_row(row, 0))?;
     rows.map(|row| row?).collect()
 }
@@ -146,12 +149,14 @@ pub struct Granted {
 
 /// All grants of an organization, or all there are, by user.
 pub fn list(conn: &Connection, org: Option<&str>) -> Result<Vec<Granted>, Error> {
-    const SQL: &str = "
-        SELECT a.name, g.created_at_unix, g.role, g.org, g.project, g.stack
-        FROM grants g JOIN accounts a ON a.id = g.account_id
-        WHERE ?1 IS NULL OR g.org = ?1
-        ORDER BY a.name, g.org, g.project, g.stack, g.role";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let sql = format!(
+        "SELECT a.name, g.created_at_unix, g.role, g.org, g.project, g.stack, {}
+         FROM grants g JOIN accounts a ON a.id = g.account_id
+         WHERE ?1 IS NULL OR g.org = ?1
+         ORDER BY a.name, g.org, g.project, g.stack, g.role",
+        mac::check("grants", "g.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([org], |row| {
         let (user, created_at_unix) = (row.get(0)?, row.get(1)?);
         Ok(from_row(row, 2)?.map(|grant| Granted { user, grant, created_at_unix }))

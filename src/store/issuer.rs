@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::{Job, Tx, account, token};
+use super::{Job, Tx, account, mac, token};
 use crate::domain::access::{Pattern, Role};
 use crate::error::Error;
 use crate::limits;
@@ -24,10 +24,8 @@ pub struct Issuer {
     pub role: Role,
     /// On these stacks.
     pub patterns: Vec<Pattern>,
-    /// The issuer's public keys, as JSON; empty if they are fetched.
+    /// The issuer's public keys, as JSON.
     pub key_set: String,
-    /// Where they are fetched; empty if they are given.
-    pub key_set_url: String,
     /// The most that a token of ours lives.
     pub lifetime_secs: i64,
 }
@@ -45,8 +43,7 @@ impl Job for AddIssuer {
     type Output = ();
 
     fn run(self, tx: &mut Tx) -> Result<(), Error> {
-        let Issuer { uid, url, org, audience, claims, role, patterns, key_set, key_set_url, lifetime_secs } =
-            self.issuer;
+        let Issuer { uid, url, org, audience, claims, role, patterns, key_set, lifetime_secs } = self.issuer;
         if !account::find(tx.conn, &org)?.is_some_and(|account| account.is_org && account.name == org) {
             return Err(account::org_not_found(&org));
         }
@@ -54,9 +51,9 @@ impl Job for AddIssuer {
             return Err(Error::Conflict(format!("there are {} issuers already", limits::ISSUERS_MAX)));
         }
         const SQL: &str = "
-            INSERT INTO issuers (uid, url, org, audience, claims, role, patterns, key_set, key_set_url,
+            INSERT INTO issuers (uid, url, org, audience, claims, role, patterns, key_set,
                                  lifetime_secs, created_at_unix)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         tx.conn.prepare_cached(SQL)?.execute((
             uid,
             url,
@@ -66,7 +63,6 @@ impl Job for AddIssuer {
             role.as_str(),
             token::patterns_to_json(&patterns),
             key_set,
-            key_set_url,
             lifetime_secs,
             self.now_unix,
         ))?;
@@ -92,11 +88,11 @@ impl Job for RemoveIssuer {
     }
 }
 
-const COLUMNS: &str = "uid, url, org, audience, claims, role, patterns, key_set, key_set_url, lifetime_secs";
+const COLUMNS: &str = "uid, url, org, audience, claims, role, patterns, key_set, lifetime_secs";
 
 /// All of them, in the order in which they were added.
 pub fn list(conn: &Connection) -> Result<Vec<Issuer>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM issuers ORDER BY id");
+    let sql = format!("SELECT {COLUMNS}, {} FROM issuers ORDER BY id", mac::check("issuers", ""));
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([], from_row)?;
     rows.map(|row| row?).collect()
@@ -104,7 +100,8 @@ pub fn list(conn: &Connection) -> Result<Vec<Issuer>, Error> {
 
 /// The rules for tokens that call themselves this issuer's, for an organization.
 pub fn list_of(conn: &Connection, url: &str, org: &str) -> Result<Vec<Issuer>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM issuers WHERE url = ?1 AND org = ?2 ORDER BY id");
+    let check = mac::check("issuers", "");
+    let sql = format!("SELECT {COLUMNS}, {check} FROM issuers WHERE url = ?1 AND org = ?2 ORDER BY id");
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([url, org], from_row)?;
     rows.map(|row| row?).collect()
@@ -125,7 +122,6 @@ fn from_row(row: &Row) -> rusqlite::Result<Result<Issuer, Error>> {
         role,
         patterns,
         key_set: row.get(7)?,
-        key_set_url: row.get(8)?,
-        lifetime_secs: row.get(9)?,
+        lifetime_secs: row.get(8)?,
     }))
 }

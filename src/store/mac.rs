@@ -32,7 +32,7 @@ pub struct Guarded {
 pub const GUARDED: &[Guarded] = &[
     Guarded { table: "stacks", key: &["id"], columns: &[
         "uid", "org", "project", "name", "key_sealed", "n_seals", "tags", "version", "deployment_id", "active_update",
-        "created_at_unix", "updated_at_unix", "n_updates", "oldest_version",
+        "created_at_unix", "updated_at_unix", "n_removed", "n_updates", "oldest_version",
     ] },
     Guarded { table: "versions", key: &["stack_id", "version"], columns: &["deployment_id"] },
     Guarded { table: "updates", key: &["id"], columns: &[
@@ -42,6 +42,15 @@ pub const GUARDED: &[Guarded] = &[
         "findings", "end_note", "delivered", "heard_at_unix", "holder_address",
     ] },
     Guarded { table: "checkpoints", key: &["update_id"], columns: &["hash", "deployment_id"] },
+    Guarded { table: "accounts", key: &["id"], columns: &["name", "kind", "is_admin", "is_disabled", "created_at_unix"] },
+    Guarded { table: "grants", key: &["account_id", "org", "project", "stack", "role"], columns: &["created_at_unix"] },
+    Guarded { table: "tokens", key: &["id"], columns: &[
+        "uid", "hash", "account_id", "name", "role", "patterns", "is_exchanged", "created_by", "created_at_unix",
+        "expires_at_unix", "last_used_at_unix", "last_used_address",
+    ] },
+    Guarded { table: "issuers", key: &["id"], columns: &[
+        "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "lifetime_secs", "created_at_unix",
+    ] },
     Guarded { table: "totals", key: &["name"], columns: &["n"] },
 ];
 

@@ -1,9 +1,9 @@
 //! Old versions, given up in small jobs when a stack has more than it shall keep. Never the latest, and never what
 //! a running update stands on.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{Job, Tx, mac};
+use super::{Job, Tx, mac, version};
 use crate::error::Error;
 
 /// Gives up the oldest versions of a stack, a few at a time. Answers how many.
@@ -94,9 +94,10 @@ fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Error>
           AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE deployment_id = ?1)
           AND NOT EXISTS (SELECT 1 FROM updates WHERE status = 'running' AND base_deployment_id = ?1)
           AND NOT EXISTS (SELECT 1 FROM stacks
-                          WHERE id = deployments.stack_id AND deployment_id = deployments.id)";
-    tx.conn.prepare_cached(SQL)?.execute([deployment_id])?;
-    Ok(())
+                          WHERE id = deployments.stack_id AND deployment_id = deployments.id)
+        RETURNING stack_id";
+    let removed = tx.conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0)).optional()?;
+    removed.map_or(Ok(()), |stack_id| version::note_removed(tx, stack_id))
 }
 
 fn set_oldest_version(tx: &Tx, stack_id: i64, version: i64) -> Result<(), Error> {

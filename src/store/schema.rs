@@ -37,11 +37,13 @@ CREATE TABLE stacks (
     active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
+    n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
     oldest_version  INTEGER NOT NULL DEFAULT 0,     -- those below were given up by retention
     n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
     mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
 ) STRICT;
+CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
 CREATE TRIGGER stacks_count_insert AFTER INSERT ON stacks BEGIN
     INSERT INTO totals (name, n) VALUES ('stacks', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1;
 END;
@@ -67,8 +69,14 @@ CREATE TABLE runs (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     hash     BLOB NOT NULL,                 -- keyed, of the text
-    body     BLOB NOT NULL,                 -- deflated, sealed
+    facts    BLOB NOT NULL,                 -- what the rules need to know of each resource; sealed
     UNIQUE (stack_id, hash)
+) STRICT;
+
+-- Apart from the facts, so that these lie close together: the end of an update reads all facts and few bodies.
+CREATE TABLE run_bodies (
+    run_id INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+    body   BLOB NOT NULL                    -- deflated, sealed
 ) STRICT;
 
 -- The deployment at the end of each update. Several versions may share one.
@@ -175,7 +183,8 @@ CREATE TABLE accounts (
     kind            TEXT NOT NULL CHECK (kind IN ('user', 'organization')),
     is_admin        INTEGER NOT NULL DEFAULT 0,     -- of the server
     is_disabled     INTEGER NOT NULL DEFAULT 0,
-    created_at_unix INTEGER NOT NULL
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
 ) STRICT;
 
 -- What users may do, beside all in their personal organization.
@@ -186,6 +195,7 @@ CREATE TABLE grants (
     stack           TEXT NOT NULL,
     role            TEXT NOT NULL,
     created_at_unix INTEGER NOT NULL,
+    mac             BLOB,
     PRIMARY KEY (account_id, org, project, stack, role)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX grants_by_org ON grants(org);
@@ -204,7 +214,8 @@ CREATE TABLE tokens (
     created_at_unix   INTEGER NOT NULL,
     expires_at_unix   INTEGER,
     last_used_at_unix INTEGER,
-    last_used_address TEXT
+    last_used_address TEXT,
+    mac               BLOB
 ) STRICT;
 CREATE INDEX tokens_by_account ON tokens(account_id);
 CREATE INDEX tokens_by_expiry ON tokens(expires_at_unix) WHERE is_exchanged = 1;
@@ -219,10 +230,10 @@ CREATE TABLE issuers (
     claims          TEXT NOT NULL,          -- JSON object: claim to pattern
     role            TEXT NOT NULL,
     patterns        TEXT NOT NULL,          -- JSON array of texts
-    key_set         TEXT NOT NULL,          -- JSON; empty if it is fetched
-    key_set_url     TEXT NOT NULL,          -- empty if it is given
+    key_set         TEXT NOT NULL,          -- JSON: the public keys
     lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
-    created_at_unix INTEGER NOT NULL
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
 ) STRICT;
 CREATE INDEX issuers_by_url ON issuers(url);
 

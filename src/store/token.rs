@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::account::{self, Account};
 use super::audit::{self, Entry};
-use super::{Job, Tx, grant};
+use super::{Job, Tx, grant, mac};
 use crate::crypto::token::TokenHash;
 use crate::domain::access::{Grant, Pattern, Rights, Role};
 use crate::error::Error;
@@ -216,7 +216,7 @@ pub enum Holder {
 
 /// The holder of the token with this hash.
 pub fn find_holder(conn: &Connection, hash: &TokenHash, now_unix: i64) -> Result<Holder, Error> {
-    let sql = format!("SELECT {COLUMNS}, t.hash FROM {TABLES} WHERE t.hash = ?1");
+    let sql = format!("SELECT {COLUMNS}, t.hash, {} FROM {TABLES} WHERE t.hash = ?1", checks());
     let row = |row: &Row| Ok((from_row(row)?, row.get::<_, Vec<u8>>(N_COLUMNS)?));
     let found = conn.prepare_cached(&sql)?.query_row([&hash.0], row).optional()?;
     let Some((found, stored)) = found else {
@@ -250,7 +250,8 @@ fn rights(conn: &Connection, account: &Account, scope: Option<&Scope>) -> Result
 
 /// Tokens of an owner, or all there are, with their owners; the newest last.
 pub fn list(conn: &Connection, owner: Option<&str>) -> Result<Vec<(Account, Token)>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE ?1 IS NULL OR a.name = ?1 ORDER BY t.id");
+    let sql =
+        format!("SELECT {COLUMNS}, {} FROM {TABLES} WHERE ?1 IS NULL OR a.name = ?1 ORDER BY t.id", checks());
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([owner], from_row)?;
     rows.map(|row| row?).collect()
@@ -262,6 +263,11 @@ const COLUMNS: &str = "
     t.expires_at_unix, t.last_used_at_unix, t.last_used_address,
     a.id, a.name, a.kind = 'organization', a.is_admin, a.is_disabled, a.created_at_unix";
 const N_COLUMNS: usize = 17;
+
+/// Whoever can write to the file cannot give a token by that.
+fn checks() -> String {
+    format!("{}, {}", mac::check("tokens", "t."), mac::check("accounts", "a."))
+}
 
 fn from_row(row: &Row) -> rusqlite::Result<Result<(Account, Token), Error>> {
     let account = Account {

@@ -200,7 +200,7 @@ pub enum EndState {
 
 /// Ends an update, whatever the reason: the version, the history, the status and the lock in one commit.
 ///
-/// Answers false, and changes nothing, if the update went on since `progress`.
+/// Answers false, and changes nothing, if the update went on since `progress`, or the database did.
 /// Errors: `Forbidden` if it has ended already.
 pub struct EndUpdate {
     /// Which.
@@ -236,9 +236,10 @@ impl Job for EndUpdate {
         if is_renewed || find_progress(tx.conn, update.id)? != self.progress {
             return Ok(false);
         }
-        let n_resources = match update.version {
-            Some(version) => Some(self.store_version(tx, &update, version)?),
-            None => None,
+        let n_resources = match update.version.map(|version| self.store_version(tx, &update, version)) {
+            // A run that it counts on was collected meanwhile.
+            Some(Err(Error::Busy)) => return Ok(false),
+            n_resources => n_resources.transpose()?,
         };
         // The clock may have gone back since: nothing ends before it began.
         const SQL: &str = "
@@ -279,54 +280,6 @@ impl EndUpdate {
         version::set_version(tx, update.stack_id, version, deployment_id)?;
         stack::set_deployment(tx, update.stack_id, deployment_id)?;
         Ok(version::read_n_resources(tx.conn, deployment_id)? as i64)
-    }
-}
-
-/// Replaces a stack's deployment from outside: a version and a history entry of its own.
-///
-/// Errors: `Conflict` while an update runs.
-pub struct Import {
-    /// Into which stack.
-    pub stack_id: i64,
-    /// Id of the history entry.
-    pub uid: String,
-    /// Who imports.
-    pub requested_by: String,
-    /// What stands in for a create request, as `program::seal` made it ready.
-    pub program: Vec<u8>,
-    /// The new deployment.
-    pub deployment: Encoded,
-    /// What is not sound in it, a sentence a line, as `program::seal_findings` made it ready.
-    pub findings: Option<Vec<u8>>,
-    /// Now.
-    pub now_unix: i64,
-}
-
-impl Job for Import {
-    const NAME: &'static str = "import";
-    type Output = ();
-
-    fn run(self, tx: &mut Tx) -> Result<(), Error> {
-        stack::read(tx.conn, self.stack_id)?;
-        refuse_if_running(tx.conn, self.stack_id)?;
-        let version = stack::claim_version(tx, self.stack_id, &self.uid, self.now_unix)?;
-        let deployment_id = version::insert_deployment(tx, self.stack_id, &self.deployment)?;
-        version::set_version(tx, self.stack_id, version, deployment_id)?;
-        stack::set_deployment(tx, self.stack_id, deployment_id)?;
-        const SQL: &str = "
-            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by,
-                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
-            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7)";
-        let update_id = tx.conn.prepare_cached(SQL)?.insert((
-            &self.uid,
-            self.stack_id,
-            version,
-            &self.requested_by,
-            self.now_unix,
-            self.deployment.n_resources(),
-            &self.findings,
-        ))?;
-        program::insert(tx, update_id, &self.program)
     }
 }
 

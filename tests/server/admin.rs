@@ -1,8 +1,8 @@
 //! The commands of administrators, as a person types them; and what the server refuses to be started as.
 
 use crate::support::command::{run, run_with};
-use crate::support::http::{Client, Request};
-use crate::support::people::{as_holder, text};
+use crate::support::http::Client;
+use crate::support::people::{People, as_holder, text};
 use crate::support::process::{ServerProcess, TempDir};
 use crate::support::server::TestServer;
 
@@ -124,9 +124,35 @@ fn the_single_token_comes_from_the_environment_too() {
 
 #[test]
 fn the_start_lines_say_who_may_call() {
+    let mut process = ServerProcess::start(&[]);
+    assert!(process.log().contains("access  open: on this machine"), "{}", process.log());
+    run(process.dir(), &["user", "add", "alice", "--admin"]).ok();
+    process.stop();
+    process.restart();
+    assert!(process.log().contains("access  tokens of users"), "{}", process.log());
+}
+
+/// Who can write to the file, but has no key, gains nothing by it.
+#[test]
+fn a_row_that_was_edited_lets_nobody_in() {
     let server = TestServer::start();
-    run(&server.folder(), &["user", "add", "alice", "--admin"]).ok();
-    server.crash_and_restart();
-    server.send(&Request::new("GET", "/api/user")).expect(&[401]);
-    server.stop();
+    let people = People::first(&server);
+    let bob = people.user_with("bob", "read", "organization/web/*");
+    people.call(&bob, "GET", "/api/user").ok();
+    let edits = [
+        "UPDATE accounts SET is_admin = 1 WHERE name = 'bob'",
+        "UPDATE grants SET project = '*'",
+        "UPDATE tokens SET account_id = (SELECT id FROM accounts WHERE name = 'alice') WHERE account_id <> 1",
+    ];
+    for edit in edits {
+        let conn = server.database();
+        let drop_triggers = "
+            SELECT group_concat('DROP TRIGGER ' || name || ';', ' ') FROM sqlite_schema WHERE type = 'trigger'
+               AND tbl_name IN ('accounts', 'grants', 'tokens')";
+        let drops: Option<String> =
+            conn.query_row(drop_triggers, [], |row| row.get(0)).expect("the triggers");
+        conn.execute_batch(&drops.unwrap_or_default()).expect("drop the triggers");
+        assert!(conn.execute(edit, []).expect(edit) > 0, "{edit}");
+        people.call(&bob, "GET", "/api/user").expect(&[500]);
+    }
 }

@@ -7,6 +7,7 @@ mod command;
 mod crash;
 mod disk;
 mod fake;
+mod large;
 mod lease;
 mod limits;
 mod model;

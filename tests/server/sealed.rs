@@ -123,7 +123,7 @@ fn a_sealed_value_opens_at_no_other_place() {
     let (subject, other) = (subject(&server, "dev"), subject(&server, "prod"));
     let conn = server.database();
     // Deployments are sealed too; their values must not open here either.
-    let deployments = "SELECT header FROM deployments UNION ALL SELECT body FROM runs";
+    let deployments = "SELECT header FROM deployments UNION ALL SELECT facts FROM runs UNION ALL SELECT body FROM run_bodies";
     let mut values: Vec<(String, Vec<u8>)> = Vec::new();
     let mut statement = conn.prepare(deployments).expect("deployments");
     let rows = statement.query_map([], |row| row.get(0)).expect("deployments");
