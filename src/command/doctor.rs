@@ -185,7 +185,9 @@ fn settings(config: &Config, findings: &mut Vec<Finding>) {
         && !config.has_tls()
     {
         found(
-            format!("{addr} is reached from other machines without TLS, and only a proxy keeps tokens private"),
+            format!(
+                "{addr} is reached from other machines without TLS, and only a proxy keeps tokens private"
+            ),
             "let nobody but the proxy reach it, or give it a certificate",
         );
     }
