@@ -14,6 +14,9 @@ use crate::error::Error;
 /// Bytes of the hash that are kept.
 const MAC_BYTES: usize = 16;
 
+/// How the sentence of `row_check` ends. Its code does not come through: with a sentence, SQLite makes it a general one.
+pub(super) const NOT_ITS_OWN: &str = "is not as it was written";
+
 /// A hasher that begins with the server's key.
 pub type RowHasher = Sha256;
 
@@ -111,7 +114,7 @@ pub fn register(conn: &Connection, hasher: &RowHasher) -> Result<(), Error> {
 
 fn not_its_own(row: &Context) -> rusqlite::Error {
     let table = row.get_raw(1).as_str().unwrap_or("a table");
-    let why = format!("a row of {table} is not as it was written");
+    let why = format!("a row of {table} {NOT_ITS_OWN}");
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(why))
 }
 

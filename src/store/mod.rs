@@ -163,6 +163,11 @@ const UNAVAILABLE: &str =
 
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
+        if let rusqlite::Error::SqliteFailure(_, Some(what)) = &cause
+            && what.ends_with(mac::NOT_ITS_OWN)
+        {
+            return Error::Damaged(what.clone());
+        }
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::OutOfSpace,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),
