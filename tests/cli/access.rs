@@ -63,11 +63,12 @@ fn a_reader_sees_and_does_not_touch() {
 fn a_machine_has_its_project_until_its_token_is_taken_away() {
     let Some(site) = Site::start() else { return };
     let project = site.project("web");
-    let admin = as_holder(&project, &token_of(&server(&site, &["user", "add", "alice", "--admin"])));
+    let admin_token = token_of(&server(&site, &["user", "add", "alice", "--admin"]));
+    let admin = as_holder(&project, &admin_token);
     server(&site, &["org", "add", "acme"]);
-    for name in ["acme/web/dev", "acme/other/dev"] {
-        admin.pulumi(&["stack", "init", name, "--no-select"]).ok();
-    }
+    let other = as_holder(&site.project("other"), &admin_token);
+    admin.pulumi(&["stack", "init", "acme/web/dev", "--no-select"]).ok();
+    other.pulumi(&["stack", "init", "acme/other/dev", "--no-select"]).ok();
     let made = server(
         &site,
         &["token", "create", "--org", "acme", "--name", "ci", "--role", "update", "--stacks", "acme/web/*"],
