@@ -1,5 +1,6 @@
 //! Flags, environment and file → Config, checked once, at the start. One table makes parser, help and README.
 
+pub mod edge;
 pub mod given;
 pub mod hint;
 pub mod table;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use self::edge::EdgeConfig;
 use self::given::{Origin, Values};
 use crate::domain::name::OrgName;
 use crate::error::Error;
@@ -123,6 +125,8 @@ pub struct Config {
     pub org: OrgName,
     /// The user, and the personal organization.
     pub user: OrgName,
+    /// Whether a proxy does TLS.
+    pub behind_proxy: bool,
     /// How long a lease lasts, in seconds.
     pub lease_secs: i64,
     /// When delta checkpoints are offered.
@@ -149,11 +153,18 @@ pub struct Config {
     pub management_addr: Option<SocketAddr>,
     /// Space for the data below which the server calls itself not ready.
     pub disk_free_bytes_min: u64,
+    /// How the network reaches it.
+    pub edge: EdgeConfig,
     /// Settings that were given and do nothing here, with the reason; a sentence each.
     pub remarks: Vec<String>,
 }
 
 impl Config {
+    /// Whether this server itself speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        self.edge.tls.is_some()
+    }
+
     /// How long after its end a lease is still honoured, for answers that were late on the way.
     pub fn lease_grace_secs(&self) -> i64 {
         self.lease_secs / 5
@@ -165,13 +176,16 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Config, Error> {
         let text = |name| values.text(name);
         let db = PathBuf::from(text("db"));
+        let behind_proxy = switch("behind-proxy", text("behind-proxy"))?;
         let named = |name: &'static str| OrgName::parse(text(name)).map_err(|cause| invalid(name, cause));
         Ok(Config {
             addr: Addr::parse("addr", text("addr"))?,
             key_source: KeySource::from_values(values, &db),
+            edge: EdgeConfig::from_values(values, &db, behind_proxy)?,
             db,
             org: named("org")?,
             user: named("user")?,
+            behind_proxy,
             lease_secs: number("lease-duration", text("lease-duration"), 1, 86_400)? as i64,
             delta_checkpoints: match text("delta-checkpoints") {
                 "auto" => DeltaCheckpoints::Auto,

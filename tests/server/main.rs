@@ -4,6 +4,7 @@ mod api;
 mod command;
 mod crash;
 mod disk;
+mod edge;
 mod fake;
 mod lease;
 mod limits;

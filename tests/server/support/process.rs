@@ -47,6 +47,7 @@ impl Drop for TempDir {
 /// A server process. Dropping it kills it.
 pub struct ServerProcess {
     child: Child,
+    scheme: &'static str,
     address: String,
     dir: Arc<TempDir>,
     extra_args: Vec<String>,
@@ -80,7 +81,7 @@ impl ServerProcess {
             .expect("start the server binary");
         collect(child.stdout.take().expect("piped"), log.clone());
         collect(child.stderr.take().expect("piped"), log.clone());
-        let mut server = ServerProcess { child, address: String::new(), dir, extra_args, log };
+        let mut server = ServerProcess { child, scheme: "", address: String::new(), dir, extra_args, log };
         server.address = server.wait_for_address();
         server
     }
@@ -107,9 +108,9 @@ impl ServerProcess {
         &self.address
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or with `https`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The folder of the database and the key.
