@@ -4,6 +4,7 @@ mod support;
 
 mod delta;
 mod deployment;
+mod fuzz;
 mod integrity;
 mod ledger;
 mod names;

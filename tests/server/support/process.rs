@@ -91,9 +91,10 @@ impl ServerProcess {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
-            let after = log.split_once("listening on http://").map(|(_, after)| after);
-            if let Some((address, _)) = after.and_then(|after| after.split_once(char::is_whitespace)) {
-                return address.to_string();
+            let after = log.split_once("listening on http").map(|(_, after)| after);
+            if let Some((url, _)) = after.and_then(|after| after.split_once(char::is_whitespace)) {
+                self.scheme = if url.starts_with('s') { "https" } else { "http" };
+                return url.trim_start_matches("s://").trim_start_matches("://").to_string();
             }
             if let Some(status) = self.child.try_wait().expect("ask for the server's status") {
                 panic!("the server ended with {status} before it listened; its log:\n{log}");
