@@ -7,11 +7,15 @@ use crossbeam_channel::Sender;
 use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::crypto::hash_key::HashKey;
 use crate::crypto::keyring::{Keyring, StackKey};
+use crate::crypto::token::TokenHash;
 use crate::error::Error;
 use crate::observe::figures::GateFigures;
+use crate::recent::Recent;
+use crate::store::audit::{Audited, Entry, Event, Note};
 use crate::store::stack::Stack;
-use crate::store::{self, Store};
+use crate::store::{self, Job, Store};
 
 /// The parts of a running server that handlers use.
 pub struct App {
@@ -19,6 +23,12 @@ pub struct App {
     pub store: Store,
     /// The keys.
     pub keyring: Keyring,
+    /// The key of the audit record.
+    pub audit_key: Arc<HashKey>,
+    /// Of the one token that all share, if there is one.
+    pub single_token: Option<TokenHash>,
+    /// Wrong tokens and denied calls of the last minute.
+    pub recent: Recent,
     /// Exports as they were sent.
     pub exports: ExportCache,
     /// Hashes of what running updates started from.
@@ -50,5 +60,20 @@ impl App {
     /// The key of a stack.
     pub fn stack_key(&self, stack: &Stack) -> Result<Arc<StackKey>, Error> {
         self.keyring.stack_key(stack.id, &stack.uid, &stack.key_sealed)
+    }
+
+    /// Carries out a job and records it in the same commit.
+    pub fn write_recorded<J: Job>(&self, job: J, event: Event) -> Result<J::Output, Error> {
+        self.store.write(Audited { job, entry: Some(self.entry(event)) })
+    }
+
+    /// Records what changed nothing; done when it is on disk.
+    pub fn record(&self, event: Event) -> Result<(), Error> {
+        self.store.write(Note(self.entry(event)))
+    }
+
+    /// An event ready to be recorded.
+    pub fn entry(&self, event: Event) -> Entry {
+        Entry { event, key: self.audit_key.clone() }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A deployment's row id is never used for another text, so an entry cannot be stale, whatever happens.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
+use crate::error::Error;
 use crate::limits;
 
 /// The gzip file of a deployment's text.
@@ -14,6 +15,8 @@ pub type Gzip = Arc<Vec<u8>>;
 pub struct ExportCache {
     bytes_max: usize,
     kept: Mutex<Kept>,
+    /// One was made, or could not be.
+    made: Condvar,
 }
 
 #[derive(Default)]
@@ -22,6 +25,8 @@ struct Kept {
     n_bytes: usize,
     /// Counts uses; the entry with the lowest is the first to go.
     clock: u64,
+    /// Those that somebody makes at this moment.
+    in_making: HashSet<i64>,
 }
 
 struct Entry {
@@ -32,25 +37,50 @@ struct Entry {
 impl ExportCache {
     /// Keeps up to `bytes_max` bytes; 0 keeps nothing.
     pub fn new(bytes_max: usize) -> ExportCache {
-        ExportCache { bytes_max, kept: Mutex::default() }
+        ExportCache { bytes_max, kept: Mutex::default(), made: Condvar::new() }
     }
 
-    /// The export of this deployment, if it is kept.
-    pub fn get(&self, deployment_id: i64) -> Option<Gzip> {
-        let mut kept = self.kept.lock().expect("no panic under this lock");
-        kept.clock += 1;
-        let clock = kept.clock;
-        let entry = kept.by_deployment.get_mut(&deployment_id)?;
-        entry.last_use = clock;
-        Some(entry.gzip.clone())
+    /// True if it is likely that the export of a text of `n_text_bytes` will be kept.
+    pub fn has_room(&self, n_text_bytes: usize) -> bool {
+        // States deflate to a sixth, and one export may take half of the room.
+        n_text_bytes <= 2 * self.bytes_max
+    }
+
+    /// The export of this deployment: the one that is kept, or what `make` gives. Whoever asks while another makes
+    /// it waits for that.
+    pub fn get_or_make(
+        &self,
+        deployment_id: i64,
+        make: impl FnOnce() -> Result<Gzip, Error>,
+    ) -> Result<Gzip, Error> {
+        let mut kept = self.lock();
+        loop {
+            if let Some(gzip) = kept.get(deployment_id) {
+                return Ok(gzip);
+            }
+            if kept.in_making.insert(deployment_id) {
+                break;
+            }
+            kept = self.made.wait(kept).expect("no panic under this lock");
+        }
+        drop(kept);
+        // Also after a failure or a panic: then the next one who waits makes it.
+        let _end = EndOfMaking { cache: self, deployment_id };
+        let gzip = make()?;
+        self.put(deployment_id, gzip.clone());
+        Ok(gzip)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no panic under this lock")
     }
 
     /// Keeps an export, if it is not larger than half of all there is room for; the longest unused make room.
-    pub fn put(&self, deployment_id: i64, gzip: Gzip) {
+    fn put(&self, deployment_id: i64, gzip: Gzip) {
         if gzip.len() > self.bytes_max / 2 {
             return;
         }
-        let mut kept = self.kept.lock().expect("no panic under this lock");
+        let mut kept = self.lock();
         kept.clock += 1;
         let entry = Entry { gzip, last_use: kept.clock };
         kept.n_bytes += entry.gzip.len();
@@ -62,6 +92,28 @@ impl ExportCache {
             let removed = oldest.and_then(|id| kept.by_deployment.remove(&id));
             kept.n_bytes -= removed.expect("bytes are of entries").gzip.len();
         }
+    }
+}
+
+impl Kept {
+    fn get(&mut self, deployment_id: i64) -> Option<Gzip> {
+        self.clock += 1;
+        let clock = self.clock;
+        let entry = self.by_deployment.get_mut(&deployment_id)?;
+        entry.last_use = clock;
+        Some(entry.gzip.clone())
+    }
+}
+
+struct EndOfMaking<'c> {
+    cache: &'c ExportCache,
+    deployment_id: i64,
+}
+
+impl Drop for EndOfMaking<'_> {
+    fn drop(&mut self) {
+        self.cache.lock().in_making.remove(&self.deployment_id);
+        self.cache.made.notify_all();
     }
 }
 

@@ -1,10 +1,15 @@
 //! Call: what one handler gets: parameters, query, body, caller.
 
+mod caller;
+
 use serde::de::DeserializeOwned;
 
+pub use self::caller::{Caller, LOCAL_ADMIN, TokenUse, User};
+use crate::domain::access::Permission;
 use crate::domain::name::StackRef;
 use crate::error::Error;
 use crate::http::{Deflated, Request};
+use crate::store::audit::Event;
 use crate::store::update::Update;
 
 /// Which way a request came in.
@@ -18,24 +23,6 @@ pub enum Door {
     Local,
 }
 
-/// Who calls, after the access check of the route.
-pub enum Caller {
-    /// Nobody in particular: the route is open to all.
-    Anyone,
-    /// The holder of an access token.
-    User {
-        /// The name that the history shows.
-        name: String,
-    },
-    /// The administrator of the machine, at the control socket.
-    LocalAdmin,
-    /// The CLI that holds the lease of this update; the update may have ended meanwhile.
-    Lease(Box<Update>),
-}
-
-/// The name of the local administrator in records; no user can have it.
-pub const LOCAL_ADMIN: &str = "(local administrator)";
-
 /// One call: a request that has found its route and passed its access check.
 pub struct Call<'a> {
     /// The request; its body is read by `body` and `json`.
@@ -46,6 +33,10 @@ pub struct Call<'a> {
     pub caller: Caller,
     /// The route's limit.
     pub body_bytes_max: usize,
+    /// Where the call comes from.
+    pub address: String,
+    /// The id of the answer.
+    pub request_id: String,
 }
 
 impl Call<'_> {
@@ -63,17 +54,30 @@ impl Call<'_> {
 
     /// The name of the user who calls.
     pub fn user_name(&self) -> &str {
-        match &self.caller {
-            Caller::User { name } => name,
-            Caller::Anyone => "",
-            Caller::LocalAdmin => LOCAL_ADMIN,
-            Caller::Lease(update) => &update.requested_by,
+        self.caller.name()
+    }
+
+    /// For names that come in a body, where the route's row cannot see them: as the row's own check.
+    pub fn require(&self, needed: Permission, stack_ref: &StackRef) -> Result<(), Error> {
+        let StackRef { org, project, stack } = stack_ref;
+        self.caller.require_on_stack(needed, org.as_str(), project.as_str(), stack.as_str())
+    }
+
+    /// What is recorded of this call. `org` is empty for what concerns the whole server.
+    pub fn event(&self, now_unix: i64, action: &'static str, org: &str, target: impl ToString) -> Event {
+        Event {
+            who: self.caller.who(now_unix, &self.address, &self.request_id),
+            action,
+            target: target.to_string(),
+            org: org.into(),
+            result: "ok".into(),
+            detail: String::new(),
         }
     }
 
-    /// Where the call came from: an address, or `unix` for a process of this machine.
-    pub fn peer(&self) -> &str {
-        self.request.header("X-Gate-Peer").unwrap_or("unix")
+    /// What is recorded of this call on a stack.
+    pub fn stack_event(&self, now_unix: i64, action: &'static str, stack_ref: &StackRef) -> Event {
+        self.event(now_unix, action, stack_ref.org.as_str(), stack_ref)
     }
 
     /// The update whose lease the caller holds.

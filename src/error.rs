@@ -19,6 +19,11 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// Too many wrong tokens from one address; the next is looked at after `retry_secs`.
+    TooManyAttempts {
+        /// Seconds to wait.
+        retry_secs: i64,
+    },
     /// A body, or what it inflates to, is over its limit.
     TooLarge {
         /// The limit in bytes.
@@ -30,6 +35,8 @@ pub enum Error {
     Unavailable(String),
     /// The disk is full. Nothing of the request was stored; it works again when there is space.
     OutOfSpace,
+    /// Something stored is not as it was written, and is not shown. Holds what and where.
+    Damaged(String),
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
     Internal {
         /// What was being done, as "read the stack's journal".
@@ -61,8 +68,14 @@ impl std::fmt::Display for Error {
             Error::NotFound(why) | Error::Conflict(why) | Error::Unavailable(why) => f.write_str(why),
             Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
             Error::Invalid { field, why } => write!(f, "{field}: {why}"),
+            Error::TooManyAttempts { .. } => f.write_str("too many wrong tokens from this address"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
+            Error::Damaged(what) => write!(
+                f,
+                "the database is damaged: {what}. Nothing wrong is shown instead; `pulumi-backend verify` tells what \
+                 else is damaged, `pulumi-backend restore` brings back a backup"
+            ),
             Error::OutOfSpace => f.write_str("the server's disk is full; nothing was stored"),
             Error::Internal { during, cause } => write!(f, "could not {during}: {cause}"),
         }

@@ -30,6 +30,8 @@ pub const WRITER_BATCH_JOBS: usize = 256;
 pub const WAL_IDLE_BYTES: u64 = 4 << 20;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
+pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
 /// A larger base is not read to find out what a journal repeats of it.
@@ -58,6 +60,34 @@ pub const RETENTION_STACKS_PER_ROUND: usize = 50;
 pub const RETENTION_SECS: u64 = 60;
 /// Times that an update's end is worked out anew because the update went on meanwhile.
 pub const END_ATTEMPTS_MAX: usize = 20;
+/// Grants of one user: all of them are read with each call.
+pub const GRANTS_MAX: usize = 1000;
+/// Tokens of one user or organization.
+pub const TOKENS_MAX: usize = 10_000;
+/// Patterns in the scope of one token.
+pub const SCOPE_PATTERNS_MAX: usize = 100;
+/// A token that was not used for so long, or not from this address, signs in anew; in seconds.
+pub const SIGN_IN_SECS: i64 = 3600;
+/// How often the last use of a token is written, in seconds.
+pub const LAST_USED_SECS: i64 = 60;
+/// Addresses whose wrong tokens are counted apart; those beyond share one count.
+pub const ADDRESSES_MAX: usize = 4096;
+/// Denied calls of one caller that get a record of their own in a minute; the others are counted.
+pub const DENIALS_PER_MINUTE: u32 = 5;
+/// Callers whose denied calls are counted apart in a minute; those beyond share one count.
+pub const DENIED_CALLERS_MAX: usize = 50;
+/// Records of the audit log on one page.
+pub const AUDIT_PAGE_ROWS: usize = 1000;
+/// Trusted issuers: all that fit a token are tried.
+pub const ISSUERS_MAX: usize = 100;
+/// Characters of a path that the record of a denied call keeps.
+pub const AUDIT_TARGET_CHARS_MAX: usize = 300;
+/// Bytes of one export of audit records.
+pub const AUDIT_EXPORT_BYTES_MAX: usize = 64 << 20;
+/// Characters in the name of a token.
+pub const TOKEN_NAME_CHARS_MAX: usize = 200;
+/// A token that a person chose must not be short: nothing else protects it.
+pub const SINGLE_TOKEN_BYTES_MIN: usize = 16;
 
 /// How long `--master-key-command` may take, in seconds: a key service across the world answers in less.
 pub const KEY_COMMAND_SECS: u64 = 30;

@@ -19,12 +19,15 @@ use crate::app::App;
 use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
+use crate::crypto::hash_key::HashKey;
+use crate::crypto::token;
 use crate::error::Error;
 use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::ops::key_source;
-use crate::store::Store;
+use crate::recent::Recent;
 use crate::store::meta::Ping;
+use crate::store::{self, Store};
 
 /// A running server.
 pub struct Server {
@@ -52,14 +55,14 @@ struct Front {
 impl Server {
     /// Opens the data and begins to serve. `clock` is the system's, or a test's.
     ///
-    /// Errors: an address beyond loopback (there is no access control yet), a taken port, a foreign or lost key,
-    /// another server on the same data.
+    /// Errors: an address beyond loopback without users or TLS, a taken port, a foreign or lost key, another server
+    /// on the same data.
     pub fn start(config: Config, clock: Clock) -> Result<Server, Error> {
         warn_of_short_lease(config.lease_secs);
         config.remarks.iter().for_each(|remark| log::warn!("{remark}"));
         let listener = listen::listen(&config.addr)?;
-        refuse_beyond_loopback(&listener)?;
         let data = Data::open(config, clock)?;
+        refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
         let folder = PrivateFolder::make(&data.app.config.db)?;
         let front = Front::start(&data, listener, &folder)?;
         let control = Control::start(&data.app, &folder)?;
@@ -100,10 +103,7 @@ impl Server {
                  who has both can read everything, who has only one can read nothing.\n",
             );
         }
-        lines.push_str(&format!(
-            "  access  open: on this machine, every token is the user '{}' of organization '{}'\n",
-            config.user, config.org
-        ));
+        lines.push_str(&format!("  access  {}\n", self.data.access_line()));
         if let Some(monitors) = self.front.as_ref().and_then(|front| front.monitors.as_ref()) {
             lines.push_str(&format!("monitors on {}\n", shown(monitors.address(), false)));
         }
@@ -152,15 +152,21 @@ impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
         let loaded = key_source::load(&config)?;
-        let store = Store::open(&config.db)?;
+        let store = Store::open(&config.db, loaded.keyring.server().keyed_hasher("row"))?;
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
+        let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
+        let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
         let app = Arc::new(App {
             store,
             keyring: loaded.keyring,
+            audit_key,
+            single_token,
+            recent,
             exports,
             bases: BaseHashes::default(),
             warm,
@@ -169,6 +175,30 @@ impl Data {
             config,
         });
         Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
+    }
+
+    fn has_users(&self) -> Result<bool, Error> {
+        self.app.store.read(store::account::has_users)
+    }
+
+    /// The mode, for a person who has just started the server.
+    fn access_line(&self) -> String {
+        let config = &self.app.config;
+        match (self.has_users(), &config.single_tenant_token) {
+            (Ok(false), None) => format!(
+                "open: on this machine, every token is the user '{}' of organization '{}'",
+                config.user, config.org
+            ),
+            (Ok(false), Some(_)) => format!(
+                "one token, that of the user '{}', an administrator of organization '{}'",
+                config.user, config.org
+            ),
+            (Ok(true), Some(_)) => {
+                format!("tokens of users, and the one of --single-tenant-token for '{}'", config.user)
+            }
+            (Ok(true), None) => "tokens of users (pulumi-backend user list)".into(),
+            (Err(cause), _) => format!("unknown: {cause}"),
+        }
     }
 }
 
@@ -191,6 +221,37 @@ impl Front {
     }
 }
 
+/// Whoever could listen on the way, or just call, must not get at secrets.
+fn refuse_unsafe_address(listener: &Listener, config: &Config, has_users: bool) -> Result<(), Error> {
+    let Listener::Tcp(tcp) = listener else { return Ok(()) };
+    let addr = tcp.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
+    if addr.ip().is_loopback() {
+        return Ok(());
+    }
+    let port = addr.port();
+    if !has_users && config.single_tenant_token.is_none() {
+        return Err(Error::invalid(
+            "addr",
+            format!(
+                "{addr} can be reached from other machines, and there are no users: everybody could read every \
+                 secret. Add the first user (pulumi-backend user add NAME --admin), give one token for all \
+                 (--single-tenant-token), or listen on this machine only (--addr 127.0.0.1:{port})"
+            ),
+        ));
+    }
+    if !config.has_tls() && !config.behind_proxy {
+        return Err(Error::invalid(
+            "addr",
+            format!(
+                "{addr} can be reached from other machines, and without TLS everybody on the way could read tokens \
+                 and secrets. Give a certificate (--tls-cert, --tls-key, or --tls-local-ca NAMES for one of its own), let a \
+                 proxy do TLS and say so (--behind-proxy), or listen on this machine only (--addr 127.0.0.1:{port})"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// As in `pulumi login`.
 fn shown(address: &LocalAddress, is_tls: bool) -> String {
     match address {
@@ -199,23 +260,6 @@ fn shown(address: &LocalAddress, is_tls: bool) -> String {
         LocalAddress::Unix(Some(path)) => format!("unix:{}", path.display()),
         LocalAddress::Unix(None) => "an inherited socket".into(),
     }
-}
-
-fn refuse_beyond_loopback(listener: &Listener) -> Result<(), Error> {
-    let Listener::Tcp(tcp) = listener else { return Ok(()) };
-    let address = tcp.local_addr().map_err(|cause| Error::internal("read the address", cause))?;
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "addr",
-        format!(
-            "{address} can be reached from other machines, and this server has no users yet: everybody could read \
-             every secret. Listen on 127.0.0.1 (--addr 127.0.0.1:{}) and reach it through an SSH tunnel or a proxy \
-             that checks who calls",
-            address.port()
-        ),
-    ))
 }
 
 /// The CLI renews a lease when less than half of 300 seconds are left, whatever it was told.

@@ -3,20 +3,22 @@
 //! The heavy work (read, replay, compress) is done here by whoever asks; the writer's job checks that the update
 //! did not go on meanwhile, and if it did, the work is done anew.
 
+mod salvage;
+mod written;
+
+use self::written::{Outcome, Written};
 use crate::app::App;
 use crate::cache::Gzip;
-use crate::call;
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
-use crate::domain::integrity;
-use crate::domain::journal::{self, Manifest};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http;
 use crate::limits;
+use crate::store::audit::{Audited, Event, Who};
 use crate::store::stack::Stack;
-use crate::store::update::{EndState, EndUpdate, Progress, Update};
-use crate::store::version::Encoded;
+use crate::store::unused::CollectRuns;
+use crate::store::update::{EndUpdate, Update};
 use crate::store::{self, Connection};
 
 /// A stack's deployment.
@@ -31,35 +33,34 @@ pub enum State {
 
 /// The stack's deployment now; while an update runs, with all it has reported.
 pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
-    if let Some(update) = store::update::find_running(conn, stack.id)?
-        && store::update::find_progress(conn, update.id)? != Progress::default()
-    {
-        let written = Written::read(conn, &*app.stack_key(stack)?, &update)?;
-        let now = app.clock.now_rfc3339();
-        return written.with_deployment(&update, now, |now, _| Ok(State::Running(now.to_text())));
+    if let Some(update) = store::update::find_running(conn, stack.id)? {
+        let key = app.stack_key(stack)?;
+        if let Some(written) = Written::read(conn, &key, &update)? {
+            return written.current(app.clock.now_rfc3339());
+        }
     }
     Ok(stack.deployment_id.map_or(State::Empty, State::Stored))
 }
 
 /// The gzip file of a stored deployment, from memory if it was asked for lately.
 pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i64) -> Result<Gzip, Error> {
-    if let Some(kept) = app.exports.get(deployment_id) {
-        return Ok(kept);
-    }
-    let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
-    let gzip = Gzip::new(http::gzip::compress(text.as_bytes()));
-    app.exports.put(deployment_id, gzip.clone());
-    Ok(gzip)
+    app.exports.get_or_make(deployment_id, || {
+        let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
+        let mut file = http::gzip::compress(text.as_bytes());
+        file.shrink_to_fit();
+        Ok(Gzip::new(file))
+    })
 }
 
 /// Makes the export of a stack ready, for it is the next thing that anyone asks for after an update.
 pub fn warm(app: &App, stack_id: i64) -> Result<(), Error> {
     app.store.read(|conn| {
         let stack = store::stack::read(conn, stack_id)?;
-        match stack.deployment_id {
-            Some(id) => export_gzip(app, conn, &stack, id).map(drop),
-            None => Ok(()),
+        let Some(id) = stack.deployment_id else { return Ok(()) };
+        if app.exports.has_room(store::version::read_n_bytes(conn, id)?) {
+            export_gzip(app, conn, &stack, id)?;
         }
+        Ok(())
     })
 }
 
@@ -79,6 +80,18 @@ pub struct Ending {
     pub note: Option<String>,
     /// If given: only if the lease has run out by this time.
     pub only_if_expired_by_unix: Option<i64>,
+    /// A person wants it to end even if a part of what it reported is damaged.
+    pub leaves_out_damage: bool,
+    /// What is recorded of it, unless it is a preview.
+    pub event: Event,
+}
+
+impl Ending {
+    fn event_of(&self, update: &Update) -> Event {
+        let version = update.version.map_or(String::new(), |version| format!(", version {version}"));
+        let detail = format!("{} {}{version}", update.kind.as_str(), update.uid);
+        Event { result: self.status.as_str().into(), detail, ..self.event.clone() }
+    }
 }
 
 /// Ends a running update: what it reported becomes the stack's state.
@@ -87,31 +100,39 @@ pub struct Ending {
 /// Errors: `Forbidden` if it has ended already; `Busy` if it goes on faster than its end can be worked out.
 pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        let (update, key, written) = app.store.read(|conn| {
+        let (update, key, outcome) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
-            let written = Written::read(conn, &key, &update)?;
-            Ok((update, key, written))
+            let now = app.clock.now_rfc3339();
+            let written = Written::read(conn, &key, &update);
+            let outcome = written.and_then(|written| written.map(|written| written.outcome(now)).transpose());
+            let outcome = outcome.map(Option::unwrap_or_default);
+            Ok((update, key, outcome))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
             return Ok(None);
         }
-        let progress = written.progress.clone();
-        let (state, findings) = written.end_state(app, &key, &update)?;
+        let Outcome { progress, state, findings } = match outcome {
+            Err(cause) if ending.leaves_out_damage && store::is_damage(&cause) => {
+                salvage::outcome(app, &key, &update, cause)?
+            }
+            outcome => outcome?,
+        };
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
         }
-        let is_done = app.store.write(EndUpdate {
+        let job = EndUpdate {
             update_id,
             status: ending.status,
             note: ending.note.clone(),
             progress,
             state,
-            findings: store::update::seal_findings(&key, &update.uid, findings.as_deref())?,
+            findings: store::program::seal_findings(&key, &update.uid, findings.as_deref())?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
-        })?;
-        if is_done {
+        };
+        let entry = (!update.is_dry_run).then(|| app.entry(ending.event_of(&update)));
+        if app.store.write(Audited { job, entry })? {
             // If the housekeeper is busy, the one who asks waits a little longer.
             let _ = app.warm.try_send(update.stack_id);
             return Ok(findings);
@@ -128,6 +149,12 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
             status: UpdateStatus::Cancelled,
             note: Some("its lease ran out, as the CLI that held it was not heard of any more".into()),
             only_if_expired_by_unix: Some(by_unix),
+            leaves_out_damage: false,
+            event: match expiry_event(app, update_id) {
+                Ok(event) => event,
+                Err(Error::NotFound(_)) => continue,
+                Err(cause) => return Err(cause),
+            },
         };
         match end(app, update_id, &ending) {
             // It ended by itself meanwhile.
@@ -138,87 +165,30 @@ pub fn end_expired(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a running update has written, as it is stored.
-struct Written {
-    progress: Progress,
-    /// The text of what it started from, if it journals.
-    base: String,
-    /// Batches of journal entries, in order of arrival.
-    batches: Vec<String>,
-    /// The last checkpoint: where it is stored, and its text.
-    checkpoint: Option<(i64, String)>,
-    cli_version: String,
+fn expiry_event(app: &App, update_id: i64) -> Result<Event, Error> {
+    let stack = app.store.read(|conn| {
+        let update = store::update::read(conn, update_id)?;
+        store::stack::read(conn, update.stack_id)
+    })?;
+    Ok(Event {
+        who: Who { at_unix: app.now_unix(), actor: "(server)".into(), ..Who::default() },
+        action: "update.expire",
+        target: stack.stack_ref.to_string(),
+        org: stack.stack_ref.org.to_string(),
+        result: String::new(),
+        detail: String::new(),
+    })
 }
 
-impl Written {
-    fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<Written, Error> {
-        let progress = store::update::find_progress(conn, update.id)?;
-        let is_journal = progress.last_journal_row > 0;
-        let checkpoint = match store::checkpoint::find(conn, update.id)? {
-            Some(found) => {
-                Some((found.deployment_id, store::version::read_text(conn, key, found.deployment_id)?))
-            }
-            None => None,
+/// Takes away what superseded checkpoints have left. Other jobs go on between the steps.
+pub fn collect_runs(app: &App) -> Result<(), Error> {
+    let mut unused = app.store.read(store::unused::find)?;
+    while let Some(some) = unused {
+        unused = match app.store.write(CollectRuns(some)) {
+            // Others come first; it is tried again.
+            Err(Error::Busy) => None,
+            left => left?,
         };
-        Ok(Written {
-            base: if is_journal { stored(conn, key, update.base_deployment_id)? } else { String::new() },
-            batches: store::journal::list_batches(conn, key, update)?,
-            checkpoint,
-            cli_version: if is_journal { cli_version(conn, key, update)? } else { String::new() },
-            progress,
-        })
     }
-
-    fn is_nothing(&self) -> bool {
-        self.batches.is_empty() && self.checkpoint.is_none()
-    }
-
-    /// Replays the journal, or takes the checkpoint, and hands over the deployment with what is not sound in the
-    /// journal. Linear in the base and the entries.
-    fn with_deployment<T>(
-        &self,
-        update: &Update,
-        now: String,
-        use_it: impl FnOnce(Deployment, Vec<String>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let failed = |cause| Error::internal(format!("work out the state of update {}", update.uid), cause);
-        if let Some((_, text)) = &self.checkpoint {
-            return use_it(Deployment::parse(text).map_err(failed)?, Vec::new());
-        }
-        let base = Deployment::parse(&self.base).map_err(failed)?;
-        let mut entries = Vec::new();
-        for batch in &self.batches {
-            entries.extend(journal::parse_batch(batch).map_err(failed)?);
-        }
-        let manifest = Manifest { time: now, version: self.cli_version.clone() };
-        let replayed = journal::replay(base, &entries, &manifest).map_err(failed)?;
-        use_it(replayed.deployment, replayed.findings)
-    }
-
-    fn end_state(
-        &self,
-        app: &App,
-        key: &StackKey,
-        update: &Update,
-    ) -> Result<(EndState, Option<String>), Error> {
-        if self.is_nothing() || update.is_dry_run {
-            return Ok((EndState::Base, None));
-        }
-        self.with_deployment(update, app.clock.now_rfc3339(), |deployment, mut findings| {
-            findings.extend(integrity::check(&deployment));
-            let findings = (!findings.is_empty()).then(|| findings.join("\n"));
-            let state = match &self.checkpoint {
-                Some((id, _)) => EndState::Checkpoint(*id),
-                None => EndState::Written(Encoded::new(&app.store, key, Some(update.stack_id), &deployment)?),
-            };
-            Ok((state, findings))
-        })
-    }
-}
-
-/// The version of the CLI that runs an update, for the manifest of what it leaves.
-fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
-    let program = store::update::read_program(conn, key, update)?;
-    let program: crate::program::Program = call::parse(&program)?;
-    Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
+    Ok(())
 }

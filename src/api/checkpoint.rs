@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::domain::delta;
-use crate::domain::deployment::Deployment;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
@@ -41,11 +40,11 @@ pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     };
     let features = request.features.map_or(String::new(), |f| format!(r#","features":{}"#, f.get()));
     let text = format!(r#"{{"version":{}{features},"deployment":{}}}"#, request.version, deployment.get());
-    let checkpoint = Checkpoint::new(update, text, None, 0);
+    let hash = Sha256::digest(text.as_bytes()).into();
     if update.status != UpdateStatus::Running {
-        return refuse_unless_taken_before(app, update, &checkpoint.hash);
+        return refuse_unless_taken_before(app, update, &hash);
     }
-    checkpoint.save(app)?;
+    Checkpoint { update, text: &text, hash, expected_sequence: None, sequence: 0 }.save(app)?;
     Ok(Response::no_content())
 }
 
@@ -74,8 +73,9 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
         return repeat(app, update, sequence, &hash);
     }
     refuse_gap(update, sequence)?;
-    let text = request.untyped_deployment.get().to_string();
-    Checkpoint::new(update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
+    let expected_sequence = Some(update.checkpoint_sequence);
+    let text = request.untyped_deployment.get();
+    Checkpoint { update, text, hash, expected_sequence, sequence }.save(app)?;
     Ok(Response::no_content())
 }
 
@@ -116,8 +116,11 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     if sequence <= update.checkpoint_sequence {
         return repeat(app, &update, sequence, &hash);
     }
+    // What it answers has the hash that was announced.
     let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
-    Checkpoint::new(&update, text, Some(update.checkpoint_sequence), sequence).save(app)?;
+    drop(base);
+    let expected_sequence = Some(update.checkpoint_sequence);
+    Checkpoint { update: &update, text: &text, hash, expected_sequence, sequence }.save(app)?;
     Ok(Response::no_content())
 }
 
@@ -176,18 +179,14 @@ pub fn require_writing(update: &Update) -> Result<(), Error> {
 /// A checked text on its way to the writer.
 struct Checkpoint<'a> {
     update: &'a Update,
-    text: String,
+    text: &'a str,
+    /// SHA-256 of the text.
     hash: [u8; 32],
     expected_sequence: Option<i64>,
     sequence: i64,
 }
 
 impl Checkpoint<'_> {
-    fn new(update: &Update, text: String, expected_sequence: Option<i64>, sequence: i64) -> Checkpoint<'_> {
-        let hash = Sha256::digest(text.as_bytes()).into();
-        Checkpoint { update, text, hash, expected_sequence, sequence }
-    }
-
     fn save(self, app: &App) -> Result<(), Error> {
         require_writing(self.update)?;
         if self.update.journal_version > 0 {
@@ -196,14 +195,16 @@ impl Checkpoint<'_> {
                 "this update was started with a journal; it sends no checkpoints",
             ));
         }
-        let deployment = Deployment::parse(&self.text)?;
         let stack = app.store.read(|conn| store::stack::read(conn, self.update.stack_id))?;
+        let key = app.stack_key(&stack)?;
+        let (deployment, digests) = version::parse(self.text, &key)?;
+        let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
         let is_saved = app.store.write(SaveCheckpoint {
             update_id: self.update.id,
             expected_sequence: self.expected_sequence,
             sequence: self.sequence,
             hash: self.hash,
-            deployment: Encoded::new(&app.store, &*app.stack_key(&stack)?, Some(stack.id), &deployment)?,
+            deployment: app.store.read(encode)?,
         })?;
         if is_saved {
             return Ok(());

@@ -5,17 +5,18 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, Caller};
 use crate::crypto;
 use crate::domain::deployment::Deployment;
+use crate::domain::digest;
 use crate::domain::integrity;
 use crate::domain::name::StackRef;
 use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::state::{self, State};
+use crate::store::import::Import;
 use crate::store::stack::Stack;
-use crate::store::update::Import;
 use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
 
@@ -27,7 +28,24 @@ pub fn export(app: &App, call: &mut Call) -> Result<Response, Error> {
         let state = state::current(app, conn, &stack)?;
         body(app, call, conn, &stack, state)
     })?;
+    note_read(app, call, "stack.export", &stack_ref, String::new())?;
     Ok(Response::of(200, body))
+}
+
+/// Records that a state or its secrets were read, before they go out. In the open mode nobody could say by whom.
+pub fn note_read(
+    app: &App,
+    call: &Call,
+    action: &'static str,
+    stack_ref: &StackRef,
+    detail: String,
+) -> Result<(), Error> {
+    if matches!(&call.caller, Caller::User(user) if user.token.is_none()) {
+        return Ok(());
+    }
+    let mut event = call.stack_event(app.now_unix(), action, stack_ref);
+    event.detail = detail;
+    app.record(event)
 }
 
 /// The deployment at the end of update `{version}`. 404 if there is none of that number.
@@ -50,6 +68,7 @@ pub fn export_version(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
         body(app, call, conn, &stack, deployment_id.map_or(State::Empty, State::Stored))
     })?;
+    note_read(app, call, "stack.export", &stack_ref, format!("version {version}"))?;
     Ok(Response::of(200, body))
 }
 
@@ -75,8 +94,12 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
-    let deployment = Deployment::parse(&text)?;
-    let mut findings: Vec<String> = integrity::check(&deployment).into_iter().collect();
+    let key = app.stack_key(&stack)?;
+    let (deployment, digests) = version::parse(&text, &key)?;
+    let mut findings: Vec<String> = Vec::new();
+    if !digest::is_sound(&deployment.header()?, digests.iter()) {
+        findings.extend(integrity::check(&deployment));
+    }
     findings.extend(foreign(&deployment, &stack_ref)?);
     let findings = (!findings.is_empty()).then(|| findings.join("\n"));
     if let Some(finding) = &findings {
@@ -85,16 +108,18 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
-    let key = app.stack_key(&stack)?;
-    app.store.write(Import {
+    let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
+    let event = call.stack_event(app.now_unix(), "stack.import", &stack_ref);
+    let job = Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, "{}", None)?,
-        deployment: Encoded::new(&app.store, &key, Some(stack.id), &deployment)?,
-        findings: store::update::seal_findings(&key, &uid, findings.as_deref())?,
+        program: store::program::seal(&key, &uid, "{}", None)?,
+        deployment: app.store.read(encode)?,
+        findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
         now_unix: app.now_unix(),
-    })?;
+    };
+    app.write_recorded(job, event)?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
 }
 

@@ -71,13 +71,7 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let n_max = page_size.unwrap_or(app.config.history_page_size).min(app.config.history_page_size);
     let entries = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::history::list(
-            conn,
-            &*app.stack_key(&stack)?,
-            stack.id,
-            (page - 1).saturating_mul(n_max),
-            n_max,
-        )
+        store::history::list(conn, &*app.stack_key(&stack)?, &stack, (page - 1).saturating_mul(n_max), n_max)
     })?;
     let updates = entries.into_iter().map(info).collect::<Result<Vec<_>, _>>()?;
     Response::json(&json!({ "updates": updates }))
@@ -89,7 +83,7 @@ pub fn latest(app: &App, call: &mut Call) -> Result<Response, Error> {
     let (entries, configured) = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
         let key = app.stack_key(&stack)?;
-        let entries = store::history::list(conn, &key, stack.id, 0, 1)?;
+        let entries = store::history::list(conn, &key, &stack, 0, 1)?;
         Ok((entries, store::history::find_last_configured(conn, &key, stack.id)?))
     })?;
     let entry = entries.into_iter().next();
@@ -113,7 +107,7 @@ pub fn by_version(app: &App, call: &mut Call) -> Result<Response, Error> {
         let Some(number) = number else { return Ok(None) };
         let offset = (stack.version - number) as usize;
         let key = app.stack_key(&stack)?;
-        Ok(store::history::list(conn, &key, stack.id, offset, 1)?.into_iter().next())
+        Ok(store::history::list(conn, &key, &stack, offset, 1)?.into_iter().next())
     })?;
     let entry =
         entry.ok_or_else(|| Error::NotFound(format!("Stack '{stack_ref}' has no update {version}")))?;

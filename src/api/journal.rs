@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::cache::ResourceHash;
 use crate::call::Call;
 use crate::crypto::keyring::StackKey;
-use crate::domain::deployment::Deployment;
 use crate::domain::journal::{Entry, Noted, parse_batch};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
@@ -15,6 +14,7 @@ use crate::http::{Deflated, Response};
 use crate::limits;
 use crate::store::fold::{self, Shared};
 use crate::store::journal::{self, AppendJournal};
+use crate::store::sketch::{Resources, Sketch};
 use crate::store::update::Update;
 use crate::store::version;
 
@@ -73,13 +73,11 @@ fn repeated<'a>(entry: &Entry<'a>) -> Option<(usize, &'a str)> {
 /// The hash of each resource of a base; none if it is too large to be looked through, or cannot be read: then
 /// entries are stored as they came.
 fn hashes_of(app: &App, key: &StackKey, base_id: i64) -> Vec<ResourceHash> {
-    let text = app.store.read(|conn| match version::read_n_bytes(conn, base_id)? {
-        n_bytes if n_bytes > limits::SHARED_BASE_BYTES_MAX => Ok(String::new()),
-        _ => version::read_text(conn, key, base_id),
+    let base = app.store.read(|conn| match version::read_n_bytes(conn, base_id)? {
+        n_bytes if n_bytes > limits::SHARED_BASE_BYTES_MAX => Ok(Resources::default()),
+        _ => Sketch::read(conn, key, base_id)?.resources(conn, key),
     });
-    let text = text.unwrap_or_default();
-    let base = Deployment::parse(&text).map_or(Vec::new(), |base| base.resources);
-    base.iter().map(|resource| hash_of(key, fold::bare(resource))).collect()
+    base.unwrap_or_default().iter().map(|resource| hash_of(key, fold::bare(resource))).collect()
 }
 
 fn hash_of(key: &StackKey, resource: &str) -> ResourceHash {

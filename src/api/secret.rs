@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::deployment::note_read;
 use crate::app::App;
 use crate::call::Call;
 use crate::crypto::keyring::StackKey;
@@ -59,7 +60,9 @@ pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
 pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let key = key(app, call)?;
     let request: DecryptRequest = call.json()?;
-    Response::json(&json!({ "plaintext": decrypt_one(&key, || "ciphertext".into(), &request.ciphertext)? }))
+    let plaintext = decrypt_one(&key, || "ciphertext".into(), &request.ciphertext)?;
+    note_decryption(app, call, 1)?;
+    Response::json(&json!({ "plaintext": plaintext }))
 }
 
 /// As `encrypt`, for many; the answers are in the order of the questions.
@@ -87,7 +90,12 @@ pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
             plaintexts.insert(ciphertext.as_str(), plaintext);
         }
     }
+    note_decryption(app, call, ciphertexts.len())?;
     Response::json(&BatchDecryptResponse { plaintexts })
+}
+
+fn note_decryption(app: &App, call: &Call, n_values: usize) -> Result<(), Error> {
+    note_read(app, call, "secret.decrypt", &call.stack_ref()?, format!("{n_values} values"))
 }
 
 /// The key of the stack in the path. Asked before the body is read.
@@ -156,6 +164,8 @@ fn record(app: &App, call: &Call, what: String) -> Result<Response, Error> {
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let (user_name, now_unix) = (call.user_name().to_string(), app.now_unix());
     let what = store::secret::seal_what(&*app.stack_key(&stack)?, &user_name, now_unix, &what)?;
-    app.store.write(RecordDecryption { stack_id: stack.id, user_name, what, now_unix })?;
+    // Which secret it was is told to those who may read the stack, not to all who may read the audit record.
+    let event = call.stack_event(now_unix, "secret.show", &stack_ref);
+    app.write_recorded(RecordDecryption { stack_id: stack.id, user_name, what, now_unix }, event)?;
     Ok(Response::no_content())
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::crypto;
+use crate::domain::access::Permission;
 use crate::domain::deployment::Deployment;
 use crate::domain::name::{ProjectName, StackName, StackRef, TagName, TagValue};
 use crate::domain::rename::{self, Names};
@@ -17,8 +18,8 @@ use crate::http::{Body, Response};
 use crate::limits;
 use crate::state;
 use crate::store;
-use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter};
-use crate::store::version::Encoded;
+use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter, Visible};
+use crate::store::version::{self, Draft, Encoded};
 
 /// Name → value.
 pub type Tags = BTreeMap<String, String>;
@@ -45,28 +46,31 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let request: CreateRequest = call::parse_object(&text)?;
     let stack_ref = StackRef::from_parts(call.parameter(0), call.parameter(1), &request.stack_name)?;
+    call.require(Permission::Admin, &stack_ref)?;
     require_organization(app, &stack_ref)?;
     if request.config.is_some() {
         return Err(no_environments());
     }
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
-    let deployment = request.state.map(|text| Deployment::parse(text.get())).transpose()?;
 
     for _ in 0..limits::END_ATTEMPTS_MAX {
         let uid = crypto::random_uuid()?;
         let (key, key_sealed, key_fingerprint) = app.keyring.make_stack_key(&uid)?;
-        let encode = |deployment| Encoded::new(&app.store, &key, None, deployment);
-        let is_made = app.store.write(CreateStack {
+        let encode = |text: &RawValue| {
+            let (deployment, digests) = version::parse(text.get(), &key)?;
+            Encoded::new(&key, &Draft::new(&deployment, digests), None)
+        };
+        let job = CreateStack {
             key_sealed,
             key_fingerprint,
             uid,
             stack_ref: stack_ref.clone(),
             tags: to_json(&tags),
-            deployment: deployment.as_ref().map(encode).transpose()?,
+            deployment: request.state.map(encode).transpose()?,
             now_unix: app.now_unix(),
-        })?;
-        if is_made {
+        };
+        if app.write_recorded(job, call.stack_event(app.now_unix(), "stack.create", &stack_ref))? {
             return Response::json(&json!({ "messages": [] }));
         }
         // The master key is being changed at this very moment.
@@ -77,13 +81,11 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
 
 fn require_organization(app: &App, stack_ref: &StackRef) -> Result<(), Error> {
     let org = &stack_ref.org;
-    if *org == app.config.org || *org == app.config.user {
+    let has_users = app.store.read(store::account::has_users)?;
+    if !has_users && (*org == app.config.org || *org == app.config.user) {
         return Ok(());
     }
-    Err(Error::NotFound(format!(
-        "Organization '{org}' not found. This server has '{}' and '{}'",
-        app.config.org, app.config.user
-    )))
+    app.store.read(|conn| store::account::require_org(conn, org.as_str()))
 }
 
 fn no_environments() -> Error {
@@ -189,6 +191,7 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
         project: call.query("project"),
         tag_name: call.query("tagName"),
         tag_value: call.query("tagValue"),
+        visible: Visible::of(&call.caller.rights()),
     };
     let after = match call.query("continuationToken") {
         Some(token) => decode_token(&token)?,
@@ -196,7 +199,12 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     };
     // CLIs before API version 8 do not follow tokens.
     let n_max = if follows_tokens(call) { app.config.stack_list_page_size } else { usize::MAX >> 1 };
-    let mut lines = app.store.read(|conn| store::stack::list(conn, &filter, &after, n_max + 1))?;
+    let mut lines = app.store.read(|conn| {
+        if after[0].is_empty() {
+            store::stack::check_total(conn)?;
+        }
+        store::stack::list(conn, &filter, &after, n_max + 1)
+    })?;
 
     let has_more = lines.len() > n_max;
     lines.truncate(n_max);
@@ -232,7 +240,8 @@ fn follows_tokens(call: &Call) -> bool {
 /// 204 if the project has a stack. An answer to HEAD has no body.
 pub fn project_exists(app: &App, call: &mut Call) -> Result<Response, Error> {
     let (org, project) = (call.parameter(0), call.parameter(1));
-    let exists = app.store.read(|conn| store::stack::has_project(conn, org, project))?;
+    let visible = Visible::of(&call.caller.rights());
+    let exists = app.store.read(|conn| store::stack::has_project(conn, org, project, &visible))?;
     Ok(if exists { Response::no_content() } else { Response::of(404, Body::Empty) })
 }
 
@@ -241,7 +250,8 @@ pub fn set_tags(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let tags: Option<Tags> = call.json()?;
     let tags = tags_json(&tags.unwrap_or_default())?;
-    app.store.write(SetTags { stack_ref, tags })?;
+    let event = call.stack_event(app.now_unix(), "stack.tag", &stack_ref);
+    app.write_recorded(SetTags { stack_ref, tags }, event)?;
     Ok(Response::no_content())
 }
 
@@ -261,7 +271,10 @@ pub fn delete(app: &App, call: &mut Call) -> Result<Response, Error> {
         if !is_forced && !Deployment::parse(&current)?.is_removable()? {
             return Err(Error::invalid("", "Stack still contains resources."));
         }
-        if app.store.write(DeleteStack { stack_id: stack.id, deployment_id: stack.deployment_id })? {
+        let mut event = call.stack_event(app.now_unix(), "stack.delete", &stack_ref);
+        event.detail = if is_forced { "with force".into() } else { String::new() };
+        let job = DeleteStack { stack_id: stack.id, deployment_id: stack.deployment_id };
+        if app.write_recorded(job, event)? {
             return Ok(Response::no_content());
         }
     }
@@ -300,9 +313,10 @@ pub fn rename(app: &App, call: &mut Call) -> Result<Response, Error> {
         project: ProjectName::parse(project.unwrap_or(from.project.as_str()))?,
         stack: StackName::parse(&request.new_name)?,
     };
+    call.require(Permission::Admin, &to)?;
     state::end_expired(app)?;
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        if try_rename(app, &from, &to)? {
+        if try_rename(app, call, &from, &to)? {
             return Ok(Response::no_content());
         }
     }
@@ -310,7 +324,7 @@ pub fn rename(app: &App, call: &mut Call) -> Result<Response, Error> {
 }
 
 /// False if the stack changed meanwhile.
-fn try_rename(app: &App, from: &StackRef, to: &StackRef) -> Result<bool, Error> {
+fn try_rename(app: &App, call: &Call, from: &StackRef, to: &StackRef) -> Result<bool, Error> {
     let (stack, current) = read_current(app, from)?;
     let mut tags: Tags = call::parse(&stack.tags)?;
     if tags.contains_key(PROJECT_TAG) {
@@ -320,14 +334,17 @@ fn try_rename(app: &App, from: &StackRef, to: &StackRef) -> Result<bool, Error> 
         Some(_) => Some(rewrite(app, &stack, &current, to)?),
         None => None,
     };
-    app.store.write(RenameStack {
+    let mut event = call.stack_event(app.now_unix(), "stack.rename", from);
+    event.detail = format!("to {to}");
+    let job = RenameStack {
         stack_id: stack.id,
         project: to.project.clone(),
         name: to.stack.clone(),
         tags: to_json(&tags),
         base_deployment_id: stack.deployment_id,
         deployment,
-    })
+    };
+    app.write_recorded(job, event)
 }
 
 fn names(stack_ref: &StackRef) -> Names<'_> {
@@ -345,5 +362,6 @@ fn rewrite(app: &App, stack: &Stack, text: &str, to: &StackRef) -> Result<Encode
     let (from, to) = (names(&stack.stack_ref), names(to));
     let mut rewrite_secret = |ciphertext: &str| super::secret::rewrite(&key, ciphertext, from, to);
     let renamed = rename::rename(deployment, from, to, &mut rewrite_secret)?;
-    Encoded::new(&app.store, &key, Some(stack.id), &renamed)
+    let digests = version::digests(&renamed, &key)?;
+    app.store.read(|conn| Encoded::whole(conn, &key, stack.id, &renamed, digests))
 }

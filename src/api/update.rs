@@ -16,6 +16,7 @@ use crate::limits;
 use crate::program::Program;
 use crate::state::{self, Ending};
 use crate::store;
+use crate::store::audit::Audited;
 use crate::store::update::{CreateUpdate, RenewLease, StartUpdate, Update};
 
 /// The newest journal version that is understood.
@@ -62,7 +63,7 @@ fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Erro
         kind,
         is_dry_run: program.options.dry_run || kind == UpdateKind::Preview,
         requested_by: call.user_name().to_string(),
-        program: store::update::seal_program(&key, &uid, &text, deflated)?,
+        program: store::program::seal(&key, &uid, &text, deflated)?,
         now_unix: app.now_unix(),
     })?;
     Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))
@@ -115,15 +116,19 @@ pub fn start(app: &App, call: &mut Call) -> Result<Response, Error> {
     let now_unix = app.now_unix();
     let lease_expires_at_unix = now_unix + app.config.lease_secs;
     let journal_version = request.journal_version.clamp(0, JOURNAL_VERSION_MAX);
-    let version = app.store.write(StartUpdate {
+    let mut event = call.stack_event(now_unix, "update.start", &call.stack_ref()?);
+    event.detail = format!("{} {}", update.kind.as_str(), update.uid);
+    let job = StartUpdate {
         update_id: update.id,
         lease_hash: lease_token.hash(),
         lease_expires_at_unix,
-        holder_address: call.peer().to_string(),
+        holder_address: call.address.clone(),
         tags: request.tags.as_ref().map(tags_json).transpose()?,
         journal_version,
         now_unix,
-    })?;
+    };
+    let entry = (!update.is_dry_run).then(|| app.entry(event));
+    let version = app.store.write(Audited { job, entry })?;
     Response::json(&StartResponse {
         version,
         token: lease_token.reveal(),
@@ -194,7 +199,9 @@ pub fn complete(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
     };
     let update_id = call.lease()?.id;
-    let ending = Ending { status, note: None, only_if_expired_by_unix: None };
+    let event = call.stack_event(app.now_unix(), "update.end", &call.stack_ref()?);
+    let ending =
+        Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false, event };
     match state::end(app, update_id, &ending) {
         Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => after_the_end(app, update_id, status),
@@ -212,7 +219,8 @@ fn after_the_end(app: &App, update_id: i64, status: UpdateStatus) -> Result<Resp
     }
 }
 
-/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays.
+/// Ends an update of somebody else: its CLI gets 403 from now on, and what it reported stays; but if a part of that
+/// is damaged, it is left out, for otherwise the stack would be locked for ever.
 ///
 /// Errors: 404 unknown; 409 if it has completed, or was never started.
 pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
@@ -221,9 +229,15 @@ pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
         return Err(Error::Conflict(format!("The update '{}' has not been started.", update.uid)));
     }
     let note = format!("it was cancelled by {}", call.user_name());
-    let ending = Ending { status: UpdateStatus::Cancelled, note: Some(note), only_if_expired_by_unix: None };
+    let ending = Ending {
+        status: UpdateStatus::Cancelled,
+        note: Some(note),
+        only_if_expired_by_unix: None,
+        leaves_out_damage: true,
+        event: call.stack_event(app.now_unix(), "update.cancel", &call.stack_ref()?),
+    };
     match state::end(app, update.id, &ending) {
-        Ok(_) => Response::json(&json!({})),
+        Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
         Err(Error::Forbidden(_)) => {
             let update = app.store.read(|conn| store::update::read(conn, update.id))?;
             match update.status {

@@ -3,28 +3,52 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, Caller};
 use crate::error::Error;
 use crate::http::Response;
+use crate::store;
 
 /// The caller. `githubLogin` is the user name; the personal organization is among the organizations.
 ///
 /// Source: client/client.go, `serviceUser`.
 pub fn get(app: &App, call: &mut Call) -> Result<Response, Error> {
     let user = call.user_name();
-    let mut logins = vec![app.config.org.as_str()];
-    if user != app.config.org.as_str() {
-        logins.push(user);
-    }
-    let organizations: Vec<_> =
-        logins.iter().map(|login| json!({ "githubLogin": login, "name": login, "avatarUrl": "" })).collect();
-    Response::json(&json!({
+    let organizations: Vec<_> = organizations(app, call)?
+        .iter()
+        .map(|login| json!({ "githubLogin": login, "name": login, "avatarUrl": "" }))
+        .collect();
+    let mut body = json!({
         "id": user, "githubLogin": user, "name": user, "email": "", "avatarUrl": "",
-        "organizations": organizations, "identities": [], "siteAdmin": false,
-    }))
+        "organizations": organizations, "identities": [], "siteAdmin": call.caller.require_server().is_ok(),
+    });
+    if let Caller::User(user) = &call.caller
+        && let Some(token) = &user.token
+    {
+        body["tokenInfo"] = json!({ "name": token.name });
+        if user.is_machine {
+            body["tokenInfo"]["organization"] = json!(user.name);
+        }
+    }
+    Response::json(&body)
 }
 
 /// Where unqualified stack names go. Never an error: it would fail every command.
-pub fn default_organization(app: &App, _: &mut Call) -> Result<Response, Error> {
-    Response::json(&json!({ "gitHubLogin": app.config.org.as_str(), "messages": [] }))
+pub fn default_organization(app: &App, call: &mut Call) -> Result<Response, Error> {
+    let organizations = organizations(app, call)?;
+    let first = organizations.first().map_or("", String::as_str);
+    Response::json(&json!({ "gitHubLogin": first, "messages": [] }))
+}
+
+/// Organizations in which the caller has anything, the default one first, the personal one last.
+fn organizations(app: &App, call: &Call) -> Result<Vec<String>, Error> {
+    let (org, user) = (app.config.org.as_str(), call.user_name());
+    let rights = call.caller.rights();
+    let known = app.store.read(store::account::list_orgs)?;
+    let mut logins: Vec<String> = vec![org.to_string()];
+    logins.extend(known.into_iter().map(|account| account.name).filter(|name| name != org));
+    logins.retain(|login| rights.in_org(login) && login != user);
+    if matches!(&call.caller, Caller::User(_)) {
+        logins.push(user.to_string());
+    }
+    Ok(logins)
 }

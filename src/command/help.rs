@@ -11,8 +11,8 @@ pub fn exit_code(error: &Error) -> u8 {
         Error::NotFound(_) => 3,
         Error::Unauthorized(_) | Error::Forbidden(_) => 4,
         Error::Conflict(_) => 5,
-        Error::Busy | Error::OutOfSpace | Error::Unavailable(_) => 6,
-        Error::TooLarge { .. } | Error::Internal { .. } => 1,
+        Error::Busy | Error::OutOfSpace | Error::Unavailable(_) | Error::TooManyAttempts { .. } => 6,
+        Error::TooLarge { .. } | Error::Damaged(_) | Error::Internal { .. } => 1,
     }
 }
 

@@ -1,14 +1,17 @@
 //! The program's commands: each a thin client of the control socket, but for `serve`, which makes the server.
 
+mod audit;
 mod client;
 mod completion;
 mod doctor;
 mod health;
 mod help;
 mod invocation;
+mod issuer;
 mod key;
 mod lock;
 mod notify;
+mod org;
 mod output;
 mod papers;
 mod progress;
@@ -17,6 +20,10 @@ mod settings;
 mod signal;
 mod stack;
 mod table;
+mod target;
+mod time;
+mod token;
+mod user;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -293,7 +293,7 @@ const PANELS: &[Panel] = &[
             ("pulumi_backend_leases", "updates"),
             ("pulumi_backend_previews", "previews"),
             ("pulumi_backend_leases_expired", "lease run out"),
-            ("pulumi_backend_journal_batches", "journal batches"),
+            ("pulumi_backend_journal_entries", "journal entries"),
         ],
     ),
     (

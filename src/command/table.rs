@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::{Invocation, completion, doctor, health, key, lock, output, papers, serve, settings, stack};
+use super::{
+    Invocation, audit, completion, doctor, health, issuer, key, lock, org, output, papers, serve, settings,
+    stack, token, user,
+};
 use crate::config::given::CommandOption;
 use crate::error::Error;
 
@@ -43,6 +46,8 @@ impl Command {
 }
 
 const JSON: (&str, &str) = ("--json", "Answer as JSON");
+const ROLE: (&str, &str) = ("--role ROLE", "read, decrypt, update, admin or auditor");
+const STACKS: (&str, &str) = ("--stacks PATTERN", "On which stacks, as acme/web/*; may be repeated");
 const VERSION: (&str, &str) = ("--version N", "The state at the end of this version");
 const FILE: (&str, &str) = ("--file FILE", "Write it to a new file that only you can read");
 const SHOW_SECRETS: (&str, &str) =
@@ -81,4 +86,22 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "systemd", arguments: "", flags: &[SOCKET, CREDENTIAL], help: "A hardened unit for systemd", run: papers::systemd },
     Command { name: "dockerfile", arguments: "", flags: &[COMPOSE], help: "A Dockerfile", run: papers::dockerfile },
     Command { name: "dashboard", arguments: "", flags: &[], help: "A dashboard for Grafana", run: papers::dashboard },
+    Command { name: "user add", arguments: "NAME", flags: &[("--admin", "An administrator of the server; the first user must be one"), ("--org ORG", "Gives the user --role on this organization; may be repeated"), ("--role ROLE", "read, decrypt, update (the default), admin or auditor"), JSON], help: "Add a user and print a token; the first one ends the open mode", run: user::add },
+    Command { name: "user list", arguments: "", flags: &[JSON], help: "List users and what they were granted", run: user::list },
+    Command { name: "user disable", arguments: "NAME", flags: &[JSON], help: "Lock a user out", run: user::disable },
+    Command { name: "user enable", arguments: "NAME", flags: &[JSON], help: "Let a user in again", run: user::enable },
+    Command { name: "user remove", arguments: "NAME", flags: &[JSON], help: "Remove a user with all tokens and grants", run: user::remove },
+    Command { name: "org add", arguments: "NAME", flags: &[JSON], help: "Add an organization", run: org::add },
+    Command { name: "org list", arguments: "", flags: &[JSON], help: "List the organizations", run: org::list },
+    Command { name: "grant", arguments: "ROLE USER PATTERN", flags: &[JSON], help: "Give a user a role on stacks, as: grant update alice 'acme/web/*'", run: org::grant },
+    Command { name: "revoke", arguments: "ROLE USER PATTERN", flags: &[JSON], help: "Take a grant back", run: org::revoke },
+    Command { name: "token create", arguments: "", flags: &[("--user NAME", "A token of this user"), ("--org NAME", "A machine token of this organization"), ("--name TEXT", "What it is for"), ROLE, STACKS, ("--expires TIME", "When it ends: 90d, 2027-01-31; without it never"), JSON], help: "Make a token and print it once", run: token::create },
+    Command { name: "token list", arguments: "", flags: &[("--user NAME", "Only of this user"), ("--org NAME", "Only of this organization"), JSON], help: "List tokens, and when and from where they were last used", run: token::list },
+    Command { name: "token revoke", arguments: "ID", flags: &[JSON], help: "End a token at once", run: token::revoke },
+    Command { name: "issuer add", arguments: "URL", flags: &[("--org NAME", "The organization that tokens are given for"), ("--jwks FILE", "The issuer's public keys, a JSON Web Key Set"), ("--audience TEXT", "What the tokens are made out to; default: urn:pulumi:org:NAME"), ("--claim NAME=PATTERN", "Whose tokens are meant, as sub=repo:acme/web:*; may be repeated"), ROLE, STACKS, ("--lifetime TIME", "The most that a given token lives, as 2h; at most and by default 24h"), JSON], help: "Take tokens of this issuer in exchange for ours (OIDC)", run: issuer::add },
+    Command { name: "issuer list", arguments: "", flags: &[JSON], help: "List trusted issuers", run: issuer::list },
+    Command { name: "issuer remove", arguments: "ID", flags: &[JSON], help: "Trust an issuer no more", run: issuer::remove },
+    Command { name: "audit verify", arguments: "[FILE]", flags: &[("--head NUMBER:HASH", "What `audit head` once printed: this record must still be there"), JSON], help: "Check that no record was changed, lost or moved; in FILE, which `audit --json` wrote", run: audit::verify },
+    Command { name: "audit head", arguments: "", flags: &[JSON], help: "Print number and hash of the last record, to be kept elsewhere", run: audit::head },
+    Command { name: "audit", arguments: "", flags: &[("--since TIME", "As 24h, 2026-08-21 or 2026-08-21T10:00:00Z"), ("--until TIME", "As --since"), ("--user NAME", "Only by this user"), ("--stack STACK", "Only on this stack, as acme/web/dev"), ("--action NAME", "Only this, as stack.create, or all of stack"), JSON, ("--csv", "As CSV"), ("--cef", "In the Common Event Format")], help: "Show who did what", run: audit::list },
 ];

@@ -125,8 +125,12 @@ pub struct Config {
     pub org: OrgName,
     /// The user, and the personal organization.
     pub user: OrgName,
+    /// The one token that all share, if there is one.
+    pub single_tenant_token: Option<Secret>,
     /// Whether a proxy does TLS.
     pub behind_proxy: bool,
+    /// Wrong tokens of one address in a minute.
+    pub wrong_tokens_max: u32,
     /// How long a lease lasts, in seconds.
     pub lease_secs: i64,
     /// When delta checkpoints are offered.
@@ -159,6 +163,23 @@ pub struct Config {
     pub remarks: Vec<String>,
 }
 
+/// A text that is not shown. Prints as `***`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
 impl Config {
     /// Whether this server itself speaks TLS.
     pub fn has_tls(&self) -> bool {
@@ -185,7 +206,9 @@ impl Config {
             db,
             org: named("org")?,
             user: named("user")?,
+            single_tenant_token: single_tenant_token(text("single-tenant-token"))?,
             behind_proxy,
+            wrong_tokens_max: number("wrong-tokens", text("wrong-tokens"), 1, 1_000_000)? as u32,
             lease_secs: number("lease-duration", text("lease-duration"), 1, 86_400)? as i64,
             delta_checkpoints: match text("delta-checkpoints") {
                 "auto" => DeltaCheckpoints::Auto,
@@ -222,6 +245,19 @@ impl Config {
             disk_free_bytes_min: number("disk-free-min", text("disk-free-min"), 0, u64::MAX)?,
             remarks: remarks(values),
         })
+    }
+}
+
+/// A token that is too short could be guessed; one with spaces could not be sent.
+fn single_tenant_token(text: &str) -> Result<Option<Secret>, Error> {
+    let is_right = text.len() >= limits::SINGLE_TOKEN_BYTES_MIN && text.bytes().all(|b| b.is_ascii_graphic());
+    match text {
+        "" => Ok(None),
+        _ if is_right => Ok(Some(Secret(text.into()))),
+        _ => Err(Error::invalid(
+            "single-tenant-token",
+            format!("has at least {} characters, without spaces", limits::SINGLE_TOKEN_BYTES_MIN),
+        )),
     }
 }
 

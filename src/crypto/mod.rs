@@ -1,5 +1,7 @@
 //! Keys, seals and tokens. Everything random comes from the operating system; a failure there stops the call.
 
+pub mod hash_key;
+pub mod jwt;
 pub mod keyring;
 pub mod master;
 mod sealer;

@@ -32,6 +32,29 @@ impl LeaseToken {
     }
 }
 
+/// What an access token begins with, as the vendor's do.
+pub const ACCESS_PREFIX: &str = "pul-";
+
+/// The right to call as a user or an organization. Shown once, when it is made.
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// A new one, 160 random bits.
+    pub fn random() -> Result<AccessToken, Error> {
+        Ok(AccessToken(format!("{ACCESS_PREFIX}{}", hex(&random_bytes::<20>()?))))
+    }
+
+    /// For the answer to the one who asked for it; nowhere else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// For the database.
+    pub fn hash(&self) -> TokenHash {
+        hash(&self.0)
+    }
+}
+
 /// The SHA-256 of a token's text.
 pub fn hash(token: &str) -> TokenHash {
     TokenHash(Sha256::digest(token.as_bytes()).into())

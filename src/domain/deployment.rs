@@ -34,12 +34,23 @@ impl<'a> Deployment<'a> {
     ///
     /// `Error::Invalid` says what is not so. One pass over the text; bounded in depth.
     pub fn parse(text: &'a str) -> Result<Deployment<'a>, Error> {
+        Deployment::parse_with(text, |_, _| {})
+    }
+
+    /// The same; each resource is handed to `each` on the way: its facts and its text.
+    pub fn parse_with(
+        text: &'a str,
+        mut each: impl FnMut(&ResourceFacts<'a>, &'a str),
+    ) -> Result<Deployment<'a>, Error> {
         let mut resources = Vec::new();
         let mut cut = None;
         let mut scanner = Scanner::new(text);
         let header = Header::scan(&mut scanner, &mut |scanner| {
             let start = scanner.position() + 1;
-            scan_resources(scanner, "deployment.resources", |_, text| resources.push(Cow::Borrowed(text)))?;
+            scan_resources(scanner, "deployment.resources", |facts, text| {
+                each(&facts, text);
+                resources.push(Cow::Borrowed(text));
+            })?;
             cut = Some((start, scanner.position() - 1));
             Ok(())
         })?;

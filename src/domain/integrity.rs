@@ -35,6 +35,34 @@ fn find_violation(deployment: &Deployment<'_>) -> Result<Option<String>, Error> 
     Ok(duplicate(&places).or_else(|| snippet_violation(header.snippets.unwrap_or("[]"))))
 }
 
+/// True if the header alone is sound.
+pub fn is_header_sound(header: &Header<'_>) -> bool {
+    is_magic_right(header) && snippet_violation(header.snippets.unwrap_or("[]")).is_none()
+}
+
+/// What is wrong with a resource whatever stands around it; `i` is its place.
+pub fn violation_in_itself(i: usize, facts: &ResourceFacts<'_>) -> Option<String> {
+    let ResourceFacts { urn, provider, .. } = facts;
+    if urn.is_empty() {
+        return Some(format!("resource at index {i} missing required 'urn' field"));
+    }
+    if facts.type_token.is_empty() {
+        return Some(format!("resource '{urn}' missing required 'type' field"));
+    }
+    if !facts.is_custom && !facts.id.is_empty() {
+        return Some(format!("resource '{urn}' has 'custom false but non-empty ID"));
+    }
+    if is_provider_type(&facts.type_token) && !is_provider_urn(urn) {
+        return Some(format!("provider {urn} is not referenceable: it is not the URN of a provider"));
+    }
+    if !provider.is_empty() && parse_provider_reference(provider).is_none() {
+        return Some(format!(
+            "failed to parse provider reference for resource {urn}: '{provider}' is not <provider URN>::<id>"
+        ));
+    }
+    None
+}
+
 fn is_magic_right(header: &Header<'_>) -> bool {
     let manifest = header.manifest.unwrap_or("{}");
     string_member(manifest, "magic") == magic(&string_member(manifest, "version"))
@@ -68,37 +96,18 @@ struct Walk<'p, 'd> {
 
 impl Walk<'_, '_> {
     fn visit(&mut self, i: usize, facts: &ResourceFacts<'_>) -> Option<String> {
-        let urn = &facts.urn;
-        if urn.is_empty() {
-            return Some(format!("resource at index {i} missing required 'urn' field"));
-        }
-        if facts.type_token.is_empty() {
-            return Some(format!("resource '{urn}' missing required 'type' field"));
-        }
-        if !facts.is_custom && !facts.id.is_empty() {
-            return Some(format!("resource '{urn}' has 'custom false but non-empty ID"));
-        }
-        self.visit_provider(facts).or_else(|| self.dangling(i, facts))
+        violation_in_itself(i, facts)
+            .or_else(|| self.visit_provider(facts))
+            .or_else(|| self.dangling(i, facts))
     }
 
     fn visit_provider(&mut self, facts: &ResourceFacts<'_>) -> Option<String> {
         let ResourceFacts { urn, provider, .. } = facts;
         if is_provider_type(&facts.type_token) {
-            if !is_provider_urn(urn) {
-                return Some(format!("provider {urn} is not referenceable: it is not the URN of a provider"));
-            }
-            let id = if facts.id.is_empty() { UNKNOWN_ID } else { &facts.id };
-            self.providers.insert(format!("{urn}::{id}"));
+            self.providers.insert(format!("{urn}::{}", own_provider_id(facts)));
         }
-        if provider.is_empty() {
-            return None;
-        }
-        if parse_provider_reference(provider).is_none() {
-            return Some(format!(
-                "failed to parse provider reference for resource {urn}: '{provider}' is not <provider URN>::<id>"
-            ));
-        }
-        let is_known = self.providers.contains(&**provider) || facts.is_pending_replacement;
+        let is_known =
+            provider.is_empty() || self.providers.contains(&**provider) || facts.is_pending_replacement;
         (!is_known).then(|| format!("resource {urn} refers to unknown provider {provider}"))
     }
 
@@ -118,6 +127,11 @@ impl Walk<'_, '_> {
             .or_else(|| check(deleted_with?, &DELETED_WITH))
             .or_else(|| facts.replace_with.iter().find_map(|other| check(&other, &REPLACE_WITH)))
     }
+}
+
+/// The id by which the resources of this provider know it.
+pub fn own_provider_id<'f>(facts: &'f ResourceFacts<'_>) -> &'f str {
+    if facts.id.is_empty() { UNKNOWN_ID } else { &facts.id }
 }
 
 /// What is said of a resource and another one that it refers to.

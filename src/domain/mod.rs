@@ -7,8 +7,10 @@ mod plain;
 pub mod update;
 pub mod urn;
 
+pub mod access;
 pub mod delta;
 pub mod deployment;
+pub mod digest;
 pub mod event;
 pub mod integrity;
 pub mod journal;

@@ -174,18 +174,39 @@ impl Features {
     }
 }
 
-/// What a replay needs to know of a resource that no entry touches, in the bits of a number that can be stored.
+/// What the rules need to know of a resource that nothing touches, in the bits of a number that can be stored.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceFlags(u16);
 
 impl ResourceFlags {
-    const NEEDS_NORMALIZING: u16 = 1 << 8;
+    const NEEDS_NORMALIZING: ResourceFlags = ResourceFlags(1 << 8);
+    /// It waits to be deleted.
+    pub const IS_DELETE: ResourceFlags = ResourceFlags(1 << 9);
+    /// It is not sound, whatever stands around it.
+    pub const IS_UNSOUND: ResourceFlags = ResourceFlags(1 << 10);
+    /// It is a provider.
+    pub const IS_PROVIDER: ResourceFlags = ResourceFlags(1 << 11);
+    /// It refers to a provider, which must be there.
+    pub const HAS_PROVIDER: ResourceFlags = ResourceFlags(1 << 12);
+    /// It has a property without dependencies, which a refresh takes out.
+    pub const NEEDS_PRUNING: ResourceFlags = ResourceFlags(1 << 13);
 
-    /// Those of a resource.
+    /// Those of a resource that a replay needs; `Digester` adds the others.
     pub fn of(facts: &ResourceFacts<'_>) -> ResourceFlags {
         let needs_normalizing = !facts.aliases.is_empty() || facts.has_odd_provider();
-        let bit = if needs_normalizing { ResourceFlags::NEEDS_NORMALIZING } else { 0 };
-        ResourceFlags(u16::from(facts.features.0) | bit)
+        let mut flags = ResourceFlags(u16::from(facts.features.0));
+        flags.set(ResourceFlags::NEEDS_NORMALIZING, needs_normalizing);
+        flags
+    }
+
+    /// Adds those of `other` if `is_so`.
+    pub fn set(&mut self, other: ResourceFlags, is_so: bool) {
+        self.0 |= if is_so { other.0 } else { 0 };
+    }
+
+    /// True if all of `other` are in it.
+    pub fn has(self, other: ResourceFlags) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// From the number that `bits` gave.
@@ -205,7 +226,7 @@ impl ResourceFlags {
 
     /// It has aliases, or a provider that is no whole reference.
     pub fn needs_normalizing(self) -> bool {
-        self.0 & ResourceFlags::NEEDS_NORMALIZING != 0
+        self.has(ResourceFlags::NEEDS_NORMALIZING)
     }
 }
 

@@ -27,13 +27,10 @@ pub struct Urn<'a> {
 impl<'a> Urn<'a> {
     /// Takes a URN apart; `None` if it is not one.
     pub fn parse(text: &'a str) -> Option<Urn<'a>> {
-        let mut parts = text.strip_prefix(PREFIX)?.splitn(4, DELIMITER);
-        Some(Urn {
-            stack: parts.next()?,
-            project: parts.next()?,
-            qualified_type: parts.next()?,
-            name: parts.next()?,
-        })
+        let (stack, rest) = cut(text.strip_prefix(PREFIX)?)?;
+        let (project, rest) = cut(rest)?;
+        let (qualified_type, name) = cut(rest)?;
+        Some(Urn { stack, project, qualified_type, name })
     }
 
     /// The resource's own type.
@@ -59,6 +56,12 @@ impl std::fmt::Display for Urn<'_> {
     }
 }
 
+/// The text cut at its first delimiter. For a needle of two bytes the searcher of std takes longer to make than to use.
+fn cut(text: &str) -> Option<(&str, &str)> {
+    let at = text.as_bytes().windows(DELIMITER.len()).position(|bytes| bytes == DELIMITER.as_bytes())?;
+    Some((&text[..at], &text[at + DELIMITER.len()..]))
+}
+
 /// True for the type of a provider, `pulumi:providers:<package>`.
 /// Source: sdk/go/common/providers/reference.go, `IsProviderType`.
 pub fn is_provider_type(type_token: &str) -> bool {
@@ -73,6 +76,7 @@ pub fn is_provider_urn(text: &str) -> bool {
 /// Cuts a provider reference into the provider's URN and its id; `None` if it is not one. The id may be empty.
 /// Source: sdk/go/common/providers/reference.go, `ParseReference`.
 pub fn parse_provider_reference(text: &str) -> Option<(&str, &str)> {
-    let (urn, id) = text.rsplit_once(DELIMITER)?;
+    let at = text.as_bytes().windows(DELIMITER.len()).rposition(|bytes| bytes == DELIMITER.as_bytes())?;
+    let (urn, id) = (&text[..at], &text[at + DELIMITER.len()..]);
     is_provider_urn(urn).then_some((urn, id))
 }

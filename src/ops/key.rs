@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::http::Response;
 use crate::limits;
 use crate::store;
+use crate::store::audit::{Audited, Event};
 use crate::store::key::{RenewStackKey, RotateKeys};
 
 /// Fingerprint and source of the master key, and the stack keys under it.
@@ -54,7 +55,9 @@ pub fn rotate(app: &App, call: &mut Call) -> Result<Response, Error> {
     if let Some(path) = file {
         key_file::write_next(path, &new)?;
     }
-    let n_stacks = reseal_all(app, &new)?;
+    let mut event = call.event(app.now_unix(), "key.rotate", "", "master key");
+    event.detail = format!("from {from} to {}", new.fingerprint());
+    let n_stacks = reseal_all(app, &new, &event)?;
     let kept = file.map(|path| key_file::take_next(path, &from)).transpose()?;
     let to = app.keyring.fingerprint();
     log::info!("the master key was changed from {from} to {to}; {n_stacks} stack keys were sealed anew");
@@ -90,7 +93,7 @@ fn new_key(app: &App, call: &mut Call) -> Result<MasterKey, Error> {
 }
 
 /// The number of stacks. Stacks that are made or deleted meanwhile make it begin again.
-fn reseal_all(app: &App, new: &MasterKey) -> Result<usize, Error> {
+fn reseal_all(app: &App, new: &MasterKey, event: &Event) -> Result<usize, Error> {
     app.keyring.expect(new);
     for _ in 0..limits::END_ATTEMPTS_MAX {
         let keys = app.store.read(store::key::list)?;
@@ -100,13 +103,13 @@ fn reseal_all(app: &App, new: &MasterKey) -> Result<usize, Error> {
         });
         let stack_keys = resealed.collect::<Result<Vec<_>, Error>>()?;
         let n_stacks = stack_keys.len();
-        let is_done = app.store.write(RotateKeys {
+        let job = RotateKeys {
             from_fingerprint: app.keyring.fingerprint(),
             to_fingerprint: new.fingerprint(),
             server_key: app.keyring.reseal_server_key(new)?,
             stack_keys,
-        })?;
-        if is_done {
+        };
+        if app.write_recorded(job, event.clone())? {
             app.keyring.adopt(new);
             return Ok(n_stacks);
         }
@@ -119,7 +122,8 @@ pub fn renew(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let _alone = app.keyring.begin_rotation();
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
-    renew_stack(app, stack.id, &stack.uid, stack.key_sealed)?;
+    let event = call.stack_event(app.now_unix(), "key.renew", &stack_ref);
+    renew_stack(app, stack.id, &stack.uid, stack.key_sealed, Some(event))?;
     Response::json(&json!({ "stack": stack_ref.to_string() }))
 }
 
@@ -136,7 +140,7 @@ pub fn renew_used_up(app: &App) -> Result<(), Error> {
         Ok(keys.into_iter().filter(|key| key.n_seals >= keyring::SEALS_TO_RENEW).collect::<Vec<_>>())
     })?;
     for key in used_up {
-        renew_stack(app, key.stack_id, &key.stack_uid, key.sealed)?;
+        renew_stack(app, key.stack_id, &key.stack_uid, key.sealed, None)?;
         log::info!(
             "the key of stack {} was renewed, as it had sealed {} values",
             key.stack_name,
@@ -146,9 +150,10 @@ pub fn renew_used_up(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-fn renew_stack(app: &App, stack_id: i64, uid: &str, old: Vec<u8>) -> Result<(), Error> {
+fn renew_stack(app: &App, stack_id: i64, uid: &str, old: Vec<u8>, event: Option<Event>) -> Result<(), Error> {
     let (new, fingerprint) = app.keyring.renew_stack_key(uid, &old)?;
-    match app.store.write(RenewStackKey { stack_id, old, new, fingerprint })? {
+    let job = RenewStackKey { stack_id, old, new, fingerprint };
+    match app.store.write(Audited { job, entry: event.map(|event| app.entry(event)) })? {
         true => Ok(()),
         false => Err(Error::Busy),
     }

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use log::Level;
 
+use super::access::Origin;
 use super::table::{ROUTES, Route};
 use super::{access, errors, metrics};
 use crate::app::App;
-use crate::call::{Call, Door};
+use crate::call::{Call, Caller, Door};
 use crate::crypto;
 use crate::error::Error;
 use crate::http::{Method, Request, Response, pattern};
@@ -24,11 +25,13 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         Found::Route(route, _) if door == Door::Management && !route.is_for_monitors() => {
             Err(Error::NotFound("this address answers monitors only".into()))
         }
-        Found::Route(route, parameters) => answer(app, route, parameters, request, door, &mut user),
+        Found::Route(route, parameters) => {
+            answer(app, route, parameters, request, door, &request_id, &mut user)
+        }
         Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ (Error::Internal { .. } | Error::Unavailable(_))) = &result {
+    if let Err(error @ (Error::Internal { .. } | Error::Damaged(_) | Error::Unavailable(_))) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));
@@ -62,19 +65,22 @@ pub fn admit(
     method: &str,
     path: &str,
     authorization: &str,
+    address: &str,
     is_large: bool,
 ) -> Result<usize, Response> {
     let Found::Route(route, parameters) = find(Method::parse(method), path) else {
         return Ok(limits::BODY_BYTES_SMALL);
     };
+    let request_id = request_id();
     let checked = if is_large {
-        access::check(app, route, &parameters, authorization, Door::Network).map(drop)
+        let from = Origin { authorization, address, request_id: &request_id, door: Door::Network };
+        access::check(app, route, &parameters, &from).map(drop)
     } else {
         Ok(())
     };
     match checked {
         Ok(()) => Ok(body_bytes_max(app, route)),
-        Err(error) => Err(errors::response(&error).with_header("X-Pulumi-Request-ID", request_id())),
+        Err(error) => Err(errors::response(&error).with_header("X-Pulumi-Request-ID", request_id)),
     }
 }
 
@@ -148,12 +154,32 @@ fn answer(
     parameters: &[String],
     request: &mut Request,
     door: Door,
+    request_id: &str,
     user: &mut String,
 ) -> Result<Response, Error> {
     let authorization = request.header("Authorization").unwrap_or("");
-    let caller = access::check(app, route, parameters, authorization, door)?;
-    let mut call =
-        Call { request, parameters: parameters.to_vec(), caller, body_bytes_max: body_bytes_max(app, route) };
+    let address = match door {
+        Door::Network => request.header("X-Gate-Peer").unwrap_or("").to_string(),
+        Door::Management => request.header("X-Gate-Peer").unwrap_or("").to_string(),
+        Door::Local => "local".into(),
+    };
+    let from = Origin { authorization, address: &address, request_id, door };
+    let caller = access::check(app, route, parameters, &from)?;
+    let mut call = Call {
+        request,
+        parameters: parameters.to_vec(),
+        caller,
+        body_bytes_max: body_bytes_max(app, route),
+        address,
+        request_id: request_id.to_string(),
+    };
     user.push_str(call.user_name());
-    (route.handler)(app, &mut call)
+    let result = (route.handler)(app, &mut call);
+    if let (Err(error @ Error::Forbidden(_)), Caller::User(_)) = (&result, &call.caller) {
+        access::note_denied(app, route, parameters, &call.address, request_id, &call.caller, error);
+    }
+    result.map_err(|error| match (error, route.stack_of(parameters)) {
+        (Error::Damaged(what), Some(stack)) => Error::Damaged(format!("stack '{stack}': {what}")),
+        (error, _) => error,
+    })
 }

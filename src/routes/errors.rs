@@ -21,9 +21,10 @@ pub fn status(error: &Error) -> u16 {
         Error::Conflict(_) => 409,
         Error::Invalid { .. } => 400,
         Error::TooLarge { .. } => 413,
+        Error::TooManyAttempts { .. } => 429,
         Error::Busy | Error::Unavailable(_) => 503,
         Error::OutOfSpace => 507,
-        Error::Internal { .. } => 500,
+        Error::Internal { .. } | Error::Damaged(_) => 500,
     }
 }
 
@@ -39,6 +40,7 @@ pub fn response(error: &Error) -> Response {
     let response = body(status, &sentence);
     match error {
         Error::Busy | Error::OutOfSpace | Error::Unavailable(_) => response.with_header("Retry-After", "1"),
+        Error::TooManyAttempts { retry_secs } => response.with_header("Retry-After", retry_secs.to_string()),
         _ => response,
     }
 }
@@ -61,6 +63,7 @@ fn reason(status: u16) -> &'static str {
         409 => "Conflict",
         411 => "Length Required",
         413 => "Request Entity Too Large",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

@@ -14,7 +14,7 @@ use crate::observe::process;
 use crate::store::{census, disk};
 
 /// Statuses that are counted by themselves; a last cell takes all others.
-const STATUSES: [u16; 14] = [200, 204, 400, 401, 403, 404, 405, 409, 413, 500, 501, 503, 507, 0];
+const STATUSES: [u16; 15] = [200, 204, 400, 401, 403, 404, 405, 409, 413, 429, 500, 501, 503, 507, 0];
 
 /// What is counted of a route.
 struct RouteFigures {
@@ -160,9 +160,9 @@ impl Page {
             ("pulumi_backend_leases_expired", "Updates whose lease has run out.", census.n_expired),
             ("pulumi_backend_previews", "Previews under way.", census.n_previews),
             (
-                "pulumi_backend_journal_batches",
-                "Batches of journal entries of updates that run.",
-                census.n_journal_batches,
+                "pulumi_backend_journal_entries",
+                "Journal entries of updates that run.",
+                census.n_journal_entries,
             ),
             ("pulumi_backend_database_bytes", "Size of the database file.", db_bytes as i64),
             ("pulumi_backend_wal_bytes", "Size of the write-ahead log.", wal_bytes as i64),

@@ -136,7 +136,8 @@ fn admission(app: &App, head: &Head<'_>) -> Admission {
     let announced = head.header("Content-Length").map(|text| text.parse().unwrap_or(usize::MAX));
     let is_large = announced.map_or(head.header("Transfer-Encoding").is_some(), |n| n > LARGE_BODY_BYTES);
     let authorization = head.header("Authorization").unwrap_or("");
-    match dispatch::admit(app, head.method, head.path(), authorization, is_large) {
+    let address = head.peer.to_string();
+    match dispatch::admit(app, head.method, head.path(), authorization, &address, is_large) {
         Ok(body_bytes_max) => Admission::Accept { body_bytes_max },
         Err(response) => Admission::Refuse(answer(response)),
     }

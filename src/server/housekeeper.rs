@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::limits;
 use crate::ops;
+use crate::routes::access;
 use crate::state;
 use crate::store::retention::{self, DropOldVersions};
 
@@ -30,7 +31,10 @@ impl Housekeeper {
             loop {
                 let done = select! {
                     recv(stopped) -> _ => break,
-                    recv(ticks) -> _ => state::end_expired(&app).and_then(|()| ops::key::renew_used_up(&app)),
+                    recv(ticks) -> _ => {
+                        access::record_denied_counts(&app);
+                        tend(&app)
+                    }
                     recv(sweeps) -> _ => drop_old_everywhere(&app),
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
                 };
@@ -79,4 +83,11 @@ fn drop_old(app: &App, stack_id: i64) -> Result<(), Error> {
     let n_max = limits::RETENTION_VERSIONS_PER_JOB;
     while app.store.write(DropOldVersions { stack_id, n_kept, n_max })? == n_max {}
     Ok(())
+}
+
+/// What is looked after in turns.
+fn tend(app: &App) -> Result<(), Error> {
+    state::end_expired(app)?;
+    ops::key::renew_used_up(app)?;
+    state::collect_runs(app)
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::mac;
 use crate::error::Error;
 
 /// Counts of rows, and the database's own facts.
@@ -18,8 +19,8 @@ pub struct Census {
     pub n_running: i64,
     /// Previews under way.
     pub n_previews: i64,
-    /// Batches of journal entries of updates that run.
-    pub n_journal_batches: i64,
+    /// Journal entries of updates that run.
+    pub n_journal_entries: i64,
     /// Running updates and previews whose lease has run out.
     pub n_expired: i64,
     /// When a state was last written; 0 if never.
@@ -42,7 +43,9 @@ pub fn take(conn: &Connection, now_unix: i64) -> Result<Census, Error> {
         n_versions: count("SELECT count(*) FROM versions")?,
         n_running: count("SELECT count(*) FROM updates WHERE status = 'running' AND is_dry_run = 0")?,
         n_previews: count("SELECT count(*) FROM updates WHERE status = 'running' AND is_dry_run = 1")?,
-        n_journal_batches: count("SELECT count(*) FROM journal")?,
+        n_journal_entries: count(
+            "SELECT coalesce(sum(n_journal_entries), 0) FROM updates WHERE status = 'running'",
+        )?,
         n_expired,
         newest_unix: count("SELECT coalesce(max(updated_at_unix), 0) FROM stacks")?,
     })
@@ -107,14 +110,16 @@ pub fn list_versions(
     before: i64,
     n_max: usize,
 ) -> Result<Vec<VersionLine>, Error> {
-    const SQL: &str = "
-        SELECT u.version, u.uid, u.kind, u.status, u.ended_at_unix, u.requested_by, d.n_resources, d.n_bytes
-        FROM updates u
-        LEFT JOIN versions v ON v.stack_id = u.stack_id AND v.version = u.version
-        LEFT JOIN deployments d ON d.id = v.deployment_id
-        WHERE u.stack_id = ?1 AND u.version IS NOT NULL AND u.version < ?2
-        ORDER BY u.version DESC LIMIT ?3";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let sql = format!(
+        "SELECT u.version, u.uid, u.kind, u.status, u.ended_at_unix, u.requested_by, d.n_resources, d.n_bytes, {}
+         FROM updates u
+         LEFT JOIN versions v ON v.stack_id = u.stack_id AND v.version = u.version
+         LEFT JOIN deployments d ON d.id = v.deployment_id
+         WHERE u.stack_id = ?1 AND u.version IS NOT NULL AND u.version < ?2
+         ORDER BY u.version DESC LIMIT ?3",
+        mac::check("updates", "u.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let lines = statement.query_map((stack_id, before, n_max), |row| {
         Ok(VersionLine {
             version: row.get(0)?,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, update};
+use super::{Job, Tx, mac, update};
 use crate::error::Error;
 
 /// Replaces the checkpoint of a running update.
@@ -57,9 +57,12 @@ pub struct Checkpoint {
 
 /// An update's last checkpoint.
 pub fn find(conn: &Connection, update_id: i64) -> Result<Option<Checkpoint>, Error> {
-    const SQL: &str = "SELECT hash, deployment_id FROM checkpoints WHERE update_id = ?1";
+    let sql = format!(
+        "SELECT hash, deployment_id, {} FROM checkpoints WHERE update_id = ?1",
+        mac::check("checkpoints", "")
+    );
     let from_row = |row: &rusqlite::Row| Ok(Checkpoint { hash: row.get(0)?, deployment_id: row.get(1)? });
-    Ok(conn.prepare_cached(SQL)?.query_row([update_id], from_row).optional()?)
+    Ok(conn.prepare_cached(&sql)?.query_row([update_id], from_row).optional()?)
 }
 
 /// Removes an update's checkpoint; its deployment stays.

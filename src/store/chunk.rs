@@ -8,11 +8,14 @@
 use std::ops::Range;
 
 use miniz_oxide::deflate::compress_to_vec;
-use sha2::{Digest, Sha256};
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+use sha2::{Digest as _, Sha256};
 
+use super::facts;
+use super::packed::{damaged, number_bytes, read_number, write_number};
+use crate::crypto::hex;
 use crate::crypto::keyring::StackKey;
-use crate::domain::deployment::Deployment;
-use crate::domain::json::{self, Scanner};
+use crate::domain::digest::Digests;
 use crate::error::Error;
 use crate::limits;
 
@@ -26,105 +29,41 @@ const RUN_BYTES_MAX: usize = 128 << 10;
 /// Identifies a run within its stack: a hash that only the holder of the stack's key can make.
 pub type RunHash = [u8; 16];
 
-/// A deployment cut in runs; nothing compressed yet.
-pub struct Cut<'d> {
-    deployment: &'d Deployment<'d>,
-    /// Indices of the resources, in order of identity.
-    sorted: Vec<u32>,
-    /// Ranges of `sorted`.
-    runs: Vec<(Range<usize>, RunHash)>,
+/// A resource, and where it has its place.
+#[derive(Clone, Copy)]
+pub struct Member {
+    /// Hash of its URN: copies of a replaced resource share it, and are told apart by their order.
+    pub identity: u64,
+    /// Its index in the deployment.
+    pub index: u32,
+    /// The length of its text.
+    pub n_bytes: u32,
+    /// Its place in the sketch, if it is stored.
+    pub stored: Option<u32>,
 }
 
-impl<'d> Cut<'d> {
-    /// Sorts, cuts and hashes: one pass over the text, and one over the URNs.
-    pub fn new(deployment: &'d Deployment<'d>, key: &StackKey) -> Cut<'d> {
-        let identities: Vec<u64> = deployment.resources.iter().map(|text| identity(text)).collect();
-        let mut sorted: Vec<u32> = (0..deployment.resources.len() as u32).collect();
-        sorted.sort_by_key(|&i| (identities[i as usize], i));
-        let mut cut = Cut { deployment, sorted, runs: Vec::new() };
-        let (mut start, mut n_bytes) = (0, 0);
-        for at in 0..cut.sorted.len() {
-            let i = cut.sorted[at] as usize;
-            let len = deployment.resources[i].len();
-            n_bytes += len;
-            if at + 1 == cut.sorted.len() || n_bytes >= RUN_BYTES_MAX || ends_run(identities[i], len) {
-                cut.runs.push((start..at + 1, cut.hash(start..at + 1, key)));
-                (start, n_bytes) = (at + 1, 0);
-            }
+/// Cuts resources, which are in order of identity, into runs.
+pub fn cut(members: &[Member]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let (mut start, mut n_bytes) = (0, 0);
+    for (at, member) in members.iter().enumerate() {
+        let len = member.n_bytes as usize;
+        n_bytes += len;
+        if at + 1 == members.len() || n_bytes >= RUN_BYTES_MAX || ends_run(member.identity, len) {
+            runs.push(start..at + 1);
+            (start, n_bytes) = (at + 1, 0);
         }
-        cut
     }
-
-    /// The hash of each run, in order.
-    pub fn hashes(&self) -> impl Iterator<Item = &RunHash> {
-        self.runs.iter().map(|(_, hash)| hash)
-    }
-
-    /// The body of a run for the disk: compressed, then sealed.
-    pub fn seal_run(&self, index: usize, key: &StackKey) -> Result<Vec<u8>, Error> {
-        let (range, hash) = &self.runs[index];
-        let mut plain = Vec::new();
-        write_number(&mut plain, range.len());
-        self.texts(range.clone()).for_each(|text| write_number(&mut plain, text.len()));
-        self.texts(range.clone()).for_each(|text| plain.extend_from_slice(text.as_bytes()));
-        key.seal(&run_label(hash), &compress_to_vec(&plain, DEFLATE_LEVEL))
-    }
-
-    /// Everything but the resources: compressed, then sealed.
-    pub fn seal_header(&self, key: &StackKey) -> Result<Vec<u8>, Error> {
-        let (head, tail) = (&self.deployment.head, &self.deployment.tail);
-        let mut plain = Vec::with_capacity(head.len() + tail.len() + 10);
-        write_number(&mut plain, head.len());
-        plain.extend_from_slice(head.as_bytes());
-        plain.extend_from_slice(tail.as_bytes());
-        key.seal(HEADER_LABEL, &compress_to_vec(&plain, DEFLATE_LEVEL))
-    }
-
-    /// The place of each resource, in the deployment's order, among those sorted by identity.
-    pub fn order(&self) -> Vec<u8> {
-        let mut places = vec![0; self.sorted.len()];
-        for (place, &i) in self.sorted.iter().enumerate() {
-            places[i as usize] = place as u32;
-        }
-        pack(&places)
-    }
-
-    fn texts(&self, range: Range<usize>) -> impl Iterator<Item = &str> {
-        self.sorted[range].iter().map(|&i| self.deployment.resources[i as usize].as_ref())
-    }
-
-    fn hash(&self, range: Range<usize>, key: &StackKey) -> RunHash {
-        let mut hasher = key.keyed_hasher("run");
-        for text in self.texts(range) {
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-        hasher.finalize()[..16].try_into().expect("32 bytes")
-    }
+    runs
 }
 
-const HEADER_LABEL: &str = "deployment header";
-
-fn run_label(hash: &RunHash) -> String {
-    format!("run {}", crate::crypto::hex(hash))
-}
-
-/// A hash of the resource's URN. Copies of a replaced resource share it, and are told apart by their order.
-fn identity(resource: &str) -> u64 {
-    let hash = Sha256::digest(urn(resource).unwrap_or_default().as_bytes());
-    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes"))
-}
-
-fn urn(resource: &str) -> Option<std::borrow::Cow<'_, str>> {
-    let mut scanner = Scanner::new(resource);
-    scanner.open_object().ok()?;
-    while let Some(key) = scanner.next_member().ok()? {
-        let value = scanner.value().ok()?;
-        if key == "urn" {
-            return json::as_string(value);
-        }
+/// The place of each resource, in the deployment's order, among those sorted by identity.
+pub fn places(members: &[Member]) -> Vec<u32> {
+    let mut places = vec![0; members.len()];
+    for (place, member) in members.iter().enumerate() {
+        places[member.index as usize] = place as u32;
     }
-    None
+    places
 }
 
 /// A long resource ends a run more often, so that runs have about the same size. Depends on this resource alone.
@@ -133,155 +72,113 @@ fn ends_run(identity: u64, n_bytes: usize) -> bool {
     draw < n_bytes
 }
 
-/// Resources of a stored deployment, opened.
-pub struct Opened {
-    head: String,
-    tail: String,
-    runs: Vec<Run>,
-    places: Vec<u32>,
+/// A run of resources as one text: how many, the length of each, and they themselves.
+pub fn join<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Vec<u8> {
+    let n_bytes: usize = texts.clone().map(|text| text.len() + 4).sum();
+    let mut plain = Vec::with_capacity(n_bytes + 4);
+    write_number(&mut plain, texts.clone().count());
+    texts.clone().for_each(|text| write_number(&mut plain, text.len()));
+    texts.for_each(|text| plain.extend_from_slice(text.as_bytes()));
+    plain
 }
 
-struct Run {
-    text: String,
-    /// Where each resource ends in `text`.
-    ends: Vec<u32>,
+/// The hash of a run that was joined.
+pub fn hash(plain: &[u8], key: &StackKey) -> RunHash {
+    key.keyed_hasher("run").chain_update(plain).finalize()[..16].try_into().expect("32 bytes")
 }
 
-impl Opened {
-    /// Opens a stored header; `order` as `Cut::order` gave it.
-    pub fn new(header: &[u8], order: &[u8], n_resources: usize, key: &StackKey) -> Result<Opened, Error> {
-        let plain = open(HEADER_LABEL, header, key)?;
-        let mut rest = plain.as_slice();
-        let n_head_bytes = read_number(&mut rest)?;
-        let (head, tail) = rest.split_at_checked(n_head_bytes).ok_or_else(|| damaged("is too short"))?;
-        let places = unpack(order, n_resources)?;
-        Ok(Opened { head: text(head.to_vec())?, tail: text(tail.to_vec())?, runs: Vec::new(), places })
+/// The body of a run for the disk: compressed, then sealed.
+pub fn seal_run(plain: &[u8], hash: &RunHash, key: &StackKey) -> Result<Vec<u8>, Error> {
+    key.seal(&label("run", hash), &compress_to_vec(plain, DEFLATE_LEVEL))
+}
+
+/// The facts of a run for the disk.
+pub fn seal_facts(plain: &[u8], hash: &RunHash, key: &StackKey) -> Result<Vec<u8>, Error> {
+    key.seal(&label("facts", hash), plain)
+}
+
+/// Opens the facts of a run and adds them to `digests`; how many resources it has.
+pub fn open_facts(
+    sealed: &[u8],
+    hash: &RunHash,
+    key: &StackKey,
+    digests: &mut Digests,
+) -> Result<usize, Error> {
+    facts::decode(&open(&label("facts", hash), sealed, key)?, digests)
+}
+
+/// Opens a run, whose resources have these lengths, into `plain`; where their texts start in it.
+pub fn open_run(
+    sealed: &[u8],
+    hash: &RunHash,
+    lens: impl ExactSizeIterator<Item = usize> + Clone,
+    key: &StackKey,
+    plain: &mut Vec<u8>,
+) -> Result<usize, Error> {
+    let start = number_bytes(lens.len()) + lens.clone().map(number_bytes).sum::<usize>();
+    let deflated = open(&label("run", hash), sealed, key)?;
+    plain.resize(start + lens.clone().sum::<usize>(), 0);
+    let n_bytes = decompress_slice_iter_to_slice(plain, std::iter::once(deflated.as_slice()), false, true);
+    if n_bytes != Ok(plain.len()) {
+        return Err(damaged("does not inflate to the length that its facts say"));
+    }
+    let mut rest = plain.as_slice();
+    let is_as_said = read_number(&mut rest)? == lens.len();
+    for len in lens {
+        if !is_as_said || read_number(&mut rest)? != len {
+            return Err(damaged("has other resources than its facts say"));
+        }
+    }
+    Ok(start)
+}
+
+/// What a header belongs to: the order of the resources, and the runs. It does not open with others.
+pub struct Bond(Sha256);
+
+impl Bond {
+    /// With the packed order of `n_resources`.
+    pub fn new(n_resources: usize, order: &[u8]) -> Bond {
+        Bond(Sha256::new().chain_update(n_resources.to_le_bytes()).chain_update(order))
     }
 
-    /// Opens the next of its runs.
-    pub fn push_run(&mut self, hash: &RunHash, body: &[u8], key: &StackKey) -> Result<(), Error> {
-        let mut plain = open(&run_label(hash), body, key)?;
-        let mut rest = plain.as_slice();
-        let n_resources = read_number(&mut rest)?;
-        let mut ends = Vec::with_capacity(n_resources.min(rest.len()));
-        let mut end = 0;
-        for _ in 0..n_resources {
-            end += read_number(&mut rest)?;
-            ends.push(end as u32);
-        }
-        if rest.len() != end {
-            return Err(damaged("has another length than it says"));
-        }
-        let n_before = plain.len() - end;
-        plain.drain(..n_before);
-        self.runs.push(Run { text: text(plain)?, ends });
-        Ok(())
+    /// With the next run.
+    pub fn add(&mut self, run: &RunHash) {
+        self.0.update(run);
     }
 
-    /// The deployment's text, as it was stored.
-    pub fn to_text(&self, n_bytes: usize) -> Result<String, Error> {
-        let resources: Vec<&str> = self.runs.iter().flat_map(Run::resources).collect();
-        let mut out = String::with_capacity(n_bytes);
-        out.push_str(&self.head);
-        for (n, place) in self.places.iter().enumerate() {
-            if n > 0 {
-                out.push(',');
-            }
-            out.push_str(resources.get(*place as usize).ok_or_else(|| damaged("lacks a run"))?);
-        }
-        out.push_str(&self.tail);
-        if out.len() != n_bytes || resources.len() != self.places.len() {
-            return Err(damaged("has another length than it says"));
-        }
-        Ok(out)
+    fn label(self) -> String {
+        format!("deployment header {}", hex(&self.0.finalize()))
     }
 }
 
-impl Run {
-    fn resources(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start as usize..end as usize])
-    }
+/// Everything but the resources: compressed, then sealed.
+pub fn seal_header(head: &str, tail: &str, bond: Bond, key: &StackKey) -> Result<Vec<u8>, Error> {
+    let mut plain = Vec::with_capacity(head.len() + tail.len() + 10);
+    write_number(&mut plain, head.len());
+    plain.extend_from_slice(head.as_bytes());
+    plain.extend_from_slice(tail.as_bytes());
+    key.seal(&bond.label(), &compress_to_vec(&plain, DEFLATE_LEVEL))
+}
+
+/// Head and tail of a stored header.
+pub fn open_header(sealed: &[u8], bond: Bond, key: &StackKey) -> Result<(String, String), Error> {
+    let deflated = open(&bond.label(), sealed, key)?;
+    let plain = miniz_oxide::inflate::decompress_to_vec_with_limit(&deflated, limits::BODY_BYTES_DEPLOYMENT)
+        .map_err(|cause| damaged(&format!("does not inflate: {cause}")))?;
+    let mut rest = plain.as_slice();
+    let n_head_bytes = read_number(&mut rest)?;
+    let (head, tail) = rest.split_at_checked(n_head_bytes).ok_or_else(|| damaged("is too short"))?;
+    Ok((text(head)?, text(tail)?))
+}
+
+fn label(what: &str, hash: &RunHash) -> String {
+    format!("{what} {}", hex(hash))
 }
 
 fn open(label: &str, sealed: &[u8], key: &StackKey) -> Result<Vec<u8>, Error> {
-    let deflated = key.open(label, sealed).ok_or_else(|| damaged("does not open with its stack's key"))?;
-    miniz_oxide::inflate::decompress_to_vec_with_limit(&deflated, limits::BODY_BYTES_DEPLOYMENT)
-        .map_err(|cause| damaged(&format!("does not inflate: {cause}")))
+    key.open(label, sealed).ok_or_else(|| damaged("does not open with its stack's key"))
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|_| damaged("is no text"))
-}
-
-fn damaged(why: &str) -> Error {
-    Error::internal("read a stored deployment", format!("a part of it {why}; the database is damaged"))
-}
-
-/// Seven bits a byte, lowest first.
-pub fn write_number(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// The number at the start of `rest`, which then begins behind it.
-pub fn read_number(rest: &mut &[u8]) -> Result<usize, Error> {
-    let mut number = 0;
-    for shift in (0..usize::BITS).step_by(7) {
-        let (&byte, after) = rest.split_first().ok_or_else(|| damaged("is too short"))?;
-        *rest = after;
-        number |= ((byte & 0x7f) as usize).checked_shl(shift).unwrap_or(0);
-        if byte < 0x80 {
-            return Ok(number);
-        }
-    }
-    Err(damaged("has a number that is too long"))
-}
-
-/// A permutation's numbers, each with as many bits as the largest needs.
-fn pack(places: &[u32]) -> Vec<u8> {
-    let n_bits = bits_for(places.len());
-    let mut out = Vec::with_capacity((places.len() * n_bits as usize).div_ceil(8));
-    let (mut buffer, mut n_filled) = (0u64, 0);
-    for &place in places {
-        buffer |= u64::from(place) << n_filled;
-        n_filled += n_bits;
-        while n_filled >= 8 {
-            out.push(buffer as u8);
-            buffer >>= 8;
-            n_filled -= 8;
-        }
-    }
-    if n_filled > 0 {
-        out.push(buffer as u8);
-    }
-    out
-}
-
-fn unpack(packed: &[u8], n: usize) -> Result<Vec<u32>, Error> {
-    let n_bits = bits_for(n);
-    if packed.len() != (n * n_bits as usize).div_ceil(8) {
-        return Err(damaged("has an order of another length"));
-    }
-    let mut places = Vec::with_capacity(n);
-    let (mut buffer, mut n_filled) = (0u64, 0);
-    let mut bytes = packed.iter();
-    while places.len() < n {
-        while n_filled < n_bits {
-            buffer |= u64::from(*bytes.next().expect("the length was checked")) << n_filled;
-            n_filled += 8;
-        }
-        places.push((buffer & ((1u64 << n_bits) - 1)) as u32);
-        buffer >>= n_bits;
-        n_filled -= n_bits;
-    }
-    Ok(places)
-}
-
-/// Bits that the numbers below `n` need.
-fn bits_for(n: usize) -> u32 {
-    usize::BITS - n.saturating_sub(1).leading_zeros()
+fn text(bytes: &[u8]) -> Result<String, Error> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| damaged("is no text"))
 }

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::update;
+use super::stack::Stack;
+use super::{mac, program, update};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
@@ -21,7 +22,7 @@ pub fn find_last_configured(
         Ok((row.get(0)?, row.get(1)?))
     };
     let found = conn.prepare_cached(SQL)?.query_row([stack_id], from_row).optional()?;
-    found.map(|(uid, sealed)| update::open_program(key, &uid, &sealed.unwrap_or_default())).transpose()
+    found.map(|(uid, sealed)| program::open(key, &uid, &sealed.unwrap_or_default())).transpose()
 }
 
 /// An entry of the history: an update that was started and is no preview.
@@ -50,23 +51,39 @@ pub struct HistoryEntry {
     pub findings: Option<String>,
 }
 
+/// A history that lacks an entry would look like all there is.
+fn check_count(conn: &Connection, stack: &Stack) -> Result<(), Error> {
+    const SQL: &str = "SELECT count(*) FROM updates WHERE stack_id = ?1 AND version IS NOT NULL";
+    let n_there: i64 = conn.prepare_cached(SQL)?.query_row([stack.id], |row| row.get(0))?;
+    match n_there == stack.n_updates {
+        true => Ok(()),
+        false => Err(Error::Damaged(format!(
+            "the history has {n_there} updates, and should have {}",
+            stack.n_updates
+        ))),
+    }
+}
+
 /// The history of a stack, newest first.
 pub fn list(
     conn: &Connection,
     key: &StackKey,
-    stack_id: i64,
+    stack: &Stack,
     offset: usize,
     n_max: usize,
 ) -> Result<Vec<HistoryEntry>, Error> {
-    const SQL: &str = "
-        SELECT kind, status, uid, version, started_at_unix, ended_at_unix, body, resource_changes,
-               n_resources, requested_by, findings
-        FROM updates LEFT JOIN programs ON update_id = id
-        WHERE stack_id = ?1 AND version IS NOT NULL
-        ORDER BY version DESC
-        LIMIT ?3 OFFSET ?2";
-    let mut statement = conn.prepare_cached(SQL)?;
-    let mut rows = statement.query((stack_id, offset, n_max))?;
+    check_count(conn, stack)?;
+    let sql = format!(
+        "SELECT kind, status, uid, version, started_at_unix, ended_at_unix, body, resource_changes,
+                n_resources, requested_by, findings, {}
+         FROM updates LEFT JOIN programs ON update_id = id
+         WHERE stack_id = ?1 AND version IS NOT NULL
+         ORDER BY version DESC
+         LIMIT ?3 OFFSET ?2",
+        mac::check("updates", "updates.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query((stack.id, offset, n_max))?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let uid: String = row.get(2)?;
@@ -78,11 +95,11 @@ pub fn list(
             version: row.get(3)?,
             started_at_unix: row.get(4)?,
             ended_at_unix: row.get(5)?,
-            program: update::open_program(key, &uid, &program.unwrap_or_default())?,
+            program: program::open(key, &uid, &program.unwrap_or_default())?,
             resource_changes: row.get(7)?,
             n_resources: row.get(8)?,
             requested_by: row.get(9)?,
-            findings: findings.map(|sealed| update::open_findings(key, &uid, &sealed)).transpose()?,
+            findings: findings.map(|sealed| program::open_findings(key, &uid, &sealed)).transpose()?,
             uid,
         });
     }

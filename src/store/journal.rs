@@ -8,11 +8,11 @@ use sha2::Digest;
 
 use super::fold::{self, Shared};
 use super::sealed::{self, Opened, damaged};
+use super::sketch::{Resources, Sketch};
 use super::update::{self, Update};
 use super::{Job, Tx, version};
 use crate::crypto::hex;
 use crate::crypto::keyring::StackKey;
-use crate::domain::deployment::Deployment;
 use crate::domain::journal::{Ledger, Noted, Verdict, parse_batch};
 use crate::error::Error;
 
@@ -167,6 +167,11 @@ pub fn list_batches(conn: &Connection, key: &StackKey, update: &Update) -> Resul
     if is_all { Ok(batches) } else { Err(damaged(&journal_of(update))) }
 }
 
+/// Those batches that can be read, for an update of which a part is damaged.
+pub fn list_readable(conn: &Connection, key: &StackKey, update: &Update) -> Result<Vec<String>, Error> {
+    read_batches(conn, key, update).map(|(batches, _)| batches)
+}
+
 /// The batches of a running update that can be read, and how many rows there are.
 fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(Vec<String>, i64), Error> {
     const SQL: &str = "SELECT hash, body FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
@@ -182,18 +187,17 @@ fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(V
         opened.extend(Opened::new(key, &label(&update.uid, &hash), &body));
     }
     let base = match opened.iter().any(Opened::is_folded) {
-        true => base_text(conn, key, update),
-        false => String::new(),
+        true => base_resources(conn, key, update),
+        false => Resources::default(),
     };
-    let base = Deployment::parse(&base).map_or(Vec::new(), |base| base.resources);
-    let base: Vec<&str> = base.iter().map(|resource| fold::bare(resource)).collect();
+    let base: Vec<&str> = base.iter().map(fold::bare).collect();
     Ok((opened.iter().filter_map(|batch| batch.text(&base)).collect(), n_rows))
 }
 
-/// The text of what an update started from; empty if it cannot be read, and then nothing that needs it can.
-fn base_text(conn: &Connection, key: &StackKey, update: &Update) -> String {
-    let text = update.base_deployment_id.map(|id| version::read_text(conn, key, id));
-    text.and_then(Result::ok).unwrap_or_default()
+/// The resources of what an update started from; none if they cannot be read, and then nothing that needs them can.
+fn base_resources(conn: &Connection, key: &StackKey, update: &Update) -> Resources {
+    let read = |id| Sketch::read(conn, key, id)?.resources(conn, key);
+    update.base_deployment_id.map(read).and_then(Result::ok).unwrap_or_default()
 }
 
 /// The hash of each batch of an update.

@@ -81,6 +81,10 @@ impl Job for RotateKeys {
     const NAME: &'static str = "rotate_keys";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let n_stacks: usize =
             tx.conn.prepare_cached("SELECT count(*) FROM stacks")?.query_row([], |row| row.get(0))?;
@@ -132,6 +136,10 @@ pub struct RenewStackKey {
 impl Job for RenewStackKey {
     const NAME: &'static str = "renew_stack_key";
     type Output = bool;
+
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         if !is_under(tx, &self.fingerprint)? {

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::mac;
 use crate::error::Error;
 
 /// A stack that is held by a running update.
@@ -32,13 +33,16 @@ pub struct Lock {
 
 /// Every lock, in the order of the stacks' names.
 pub fn list(conn: &Connection) -> Result<Vec<Lock>, Error> {
-    const SQL: &str = "
-        SELECT s.org, s.project, s.name, u.uid, u.kind, u.version, u.requested_by, u.holder_address,
-               u.started_at_unix, coalesce(u.heard_at_unix, u.started_at_unix), u.lease_expires_at_unix
-        FROM updates u JOIN stacks s ON s.id = u.stack_id
-        WHERE u.status = 'running' AND u.is_dry_run = 0
-        ORDER BY s.org, s.project, s.name";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let sql = format!(
+        "SELECT s.org, s.project, s.name, u.uid, u.kind, u.version, u.requested_by, u.holder_address,
+                u.started_at_unix, coalesce(u.heard_at_unix, u.started_at_unix), u.lease_expires_at_unix, {}, {}
+         FROM updates u JOIN stacks s ON s.id = u.stack_id
+         WHERE u.status = 'running' AND u.is_dry_run = 0
+         ORDER BY s.org, s.project, s.name",
+        mac::check("updates", "u."),
+        mac::check("stacks", "s.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let locks = statement.query_map([], |row| {
         Ok(Lock {
             org: row.get(0)?,

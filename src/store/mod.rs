@@ -3,23 +3,35 @@
 //!
 //! This seam is where another engine would attach: nothing outside this module knows that it is SQLite.
 
+pub mod account;
+pub mod audit;
 pub mod census;
 pub mod checkpoint;
 mod chunk;
 pub mod disk;
 pub mod event;
+mod facts;
 pub mod fold;
+pub mod grant;
 pub mod history;
+pub mod import;
+pub mod issuer;
 pub mod journal;
 pub mod key;
 pub mod lock;
+pub mod mac;
 pub mod meta;
+mod packed;
+pub mod program;
 mod readers;
 pub mod retention;
 pub mod schema;
 pub mod sealed;
 pub mod secret;
+pub mod sketch;
 pub mod stack;
+pub mod token;
+pub mod unused;
 pub mod update;
 pub mod version;
 mod writer;
@@ -29,6 +41,7 @@ use std::path::Path;
 pub use rusqlite::Connection;
 use rusqlite::ErrorCode;
 
+use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
 pub use self::writer::{Job, Tx};
@@ -45,10 +58,14 @@ impl Store {
     /// Opens or makes the database at `path` and brings its tables up to date.
     ///
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
-    pub fn open(path: &Path) -> Result<Store, Error> {
+    ///
+    /// `row_hasher` begins with the server's key.
+    pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
         let mut conn = open_for_writing(path)?;
+        mac::register(&conn, &row_hasher)?;
         schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
-        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path) })
+        mac::install(&conn)?;
+        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
     }
 
     /// What the writer counts.
@@ -66,6 +83,11 @@ impl Store {
     /// Errors: the job's own; `Busy` at once when the writer's queue is full.
     pub fn write<J: Job>(&self, job: J) -> Result<J::Output, Error> {
         self.writer.write(job)
+    }
+
+    /// Queues a job that nobody waits for. If it is lost with the process, or to a full queue, that is no harm.
+    pub fn write_later<J: Job>(&self, job: J) {
+        self.writer.write_later(job);
     }
 
     /// Runs `query` on one consistent view of the database, which includes all that was ever acknowledged.
@@ -124,6 +146,18 @@ fn make_private(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether an error tells of what is stored, and not of a disk or a moment that may pass.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let cause = match error {
+        Error::Damaged(_) => return true,
+        Error::Internal { cause, .. } => cause,
+        _ => return false,
+    };
+    let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
+}
+
 const UNAVAILABLE: &str =
     "the server cannot use its disk now (its log says why); nothing was stored, try again";
 
@@ -131,6 +165,7 @@ impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),
             Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
                 log::error!("the database cannot be used: {cause}");
                 Error::Unavailable(UNAVAILABLE.into())

@@ -5,17 +5,19 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::mac::{self, RowHasher};
 use crate::error::Error;
 
 /// A pool that grows to the number of workers and never waits.
 pub struct Readers {
     path: PathBuf,
+    row_hasher: RowHasher,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub fn new(path: &Path) -> Readers {
-        Readers { path: path.to_path_buf(), idle: Mutex::default() }
+    pub fn new(path: &Path, row_hasher: RowHasher) -> Readers {
+        Readers { path: path.to_path_buf(), row_hasher, idle: Mutex::default() }
     }
 
     /// Runs `query` in a read transaction: all its statements see the same state.
@@ -40,6 +42,7 @@ impl Readers {
              PRAGMA cache_size = -4000;
              PRAGMA trusted_schema = OFF;",
         )?;
+        mac::register(&conn, &self.row_hasher)?;
         conn.set_prepared_statement_cache_capacity(64);
         Ok(conn)
     }

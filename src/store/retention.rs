@@ -1,9 +1,9 @@
 //! Old versions, given up in small jobs when a stack has more than it shall keep. Never the latest, and never what
 //! a running update stands on.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{Job, Tx};
+use super::{Job, Tx, mac, version};
 use crate::error::Error;
 
 /// Gives up the oldest versions of a stack, a few at a time. Answers how many.
@@ -49,8 +49,8 @@ pub fn list_stacks_with_more(conn: &Connection, n_kept: u64, n_max: usize) -> Re
 
 /// Whether this version was given up by retention.
 pub fn was_dropped(conn: &Connection, stack_id: i64, version: i64) -> Result<bool, Error> {
-    const SQL: &str = "SELECT oldest_version > ?2 FROM stacks WHERE id = ?1";
-    Ok(conn.prepare_cached(SQL)?.query_row((stack_id, version), |row| row.get(0))?)
+    let sql = format!("SELECT oldest_version > ?2, {} FROM stacks WHERE id = ?1", mac::check("stacks", ""));
+    Ok(conn.prepare_cached(&sql)?.query_row((stack_id, version), |row| row.get(0))?)
 }
 
 /// The lowest of the `n_kept` highest versions; none if there are not so many.
@@ -69,11 +69,13 @@ fn list_below(
     version: i64,
     n_max: usize,
 ) -> Result<Vec<(i64, i64)>, Error> {
-    const SQL: &str = "
-        SELECT version, deployment_id FROM versions
-        WHERE stack_id = ?1 AND version < ?2 ORDER BY version LIMIT ?3";
-    let mut statement = conn.prepare_cached(SQL)?;
-    let rows = statement.query_map((stack_id, version, n_max), |row| row.try_into())?;
+    let sql = format!(
+        "SELECT version, deployment_id, {} FROM versions
+         WHERE stack_id = ?1 AND version < ?2 ORDER BY version LIMIT ?3",
+        mac::check("versions", "")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map((stack_id, version, n_max), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -92,9 +94,10 @@ fn delete_deployment_if_unused(tx: &Tx, deployment_id: i64) -> Result<(), Error>
           AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE deployment_id = ?1)
           AND NOT EXISTS (SELECT 1 FROM updates WHERE status = 'running' AND base_deployment_id = ?1)
           AND NOT EXISTS (SELECT 1 FROM stacks
-                          WHERE id = deployments.stack_id AND deployment_id = deployments.id)";
-    tx.conn.prepare_cached(SQL)?.execute([deployment_id])?;
-    Ok(())
+                          WHERE id = deployments.stack_id AND deployment_id = deployments.id)
+        RETURNING stack_id";
+    let removed = tx.conn.prepare_cached(SQL)?.query_row([deployment_id], |row| row.get(0)).optional()?;
+    removed.map_or(Ok(()), |stack_id| version::note_removed(tx, stack_id))
 }
 
 fn set_oldest_version(tx: &Tx, stack_id: i64, version: i64) -> Result<(), Error> {

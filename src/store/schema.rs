@@ -15,6 +15,13 @@ CREATE TABLE meta (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- How many rows there must be, so that a list that lacks one is noticed.
+CREATE TABLE totals (
+    name TEXT PRIMARY KEY,
+    n    INTEGER NOT NULL,
+    mac  BLOB
+) STRICT, WITHOUT ROWID;
+
 -- A row id is never used again: ciphertexts and keys are bound to it and to the uid.
 CREATE TABLE stacks (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -30,9 +37,19 @@ CREATE TABLE stacks (
     active_update   TEXT NOT NULL DEFAULT '',       -- uid of the latest started update
     created_at_unix INTEGER NOT NULL,
     updated_at_unix INTEGER,
+    n_removed       INTEGER NOT NULL DEFAULT 0,     -- deployments removed since its runs were last collected
     oldest_version  INTEGER NOT NULL DEFAULT 0,     -- those below were given up by retention
+    n_updates       INTEGER NOT NULL DEFAULT 0,     -- started ones, which the history lists
+    mac             BLOB,                   -- see mac.rs
     UNIQUE (org, project, name)
 ) STRICT;
+CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
+CREATE TRIGGER stacks_count_insert AFTER INSERT ON stacks BEGIN
+    INSERT INTO totals (name, n) VALUES ('stacks', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER stacks_count_delete AFTER DELETE ON stacks BEGIN
+    UPDATE totals SET n = n - 1 WHERE name = 'stacks';
+END;
 
 -- A deployment: everything but its resources, their order, and the runs that hold them (see chunk.rs).
 -- Never changed once written.
@@ -52,8 +69,14 @@ CREATE TABLE runs (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     hash     BLOB NOT NULL,                 -- keyed, of the text
-    body     BLOB NOT NULL,                 -- deflated, sealed
+    facts    BLOB NOT NULL,                 -- what the rules need to know of each resource; sealed
     UNIQUE (stack_id, hash)
+) STRICT;
+
+-- Apart from the facts, so that these lie close together: the end of an update reads all facts and few bodies.
+CREATE TABLE run_bodies (
+    run_id INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+    body   BLOB NOT NULL                    -- deflated, sealed
 ) STRICT;
 
 -- The deployment at the end of each update. Several versions may share one.
@@ -61,6 +84,7 @@ CREATE TABLE versions (
     stack_id      INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
     version       INTEGER NOT NULL,
     deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
+    mac           BLOB,
     PRIMARY KEY (stack_id, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX versions_by_deployment ON versions(deployment_id);
@@ -91,11 +115,21 @@ CREATE TABLE updates (
     n_resources           INTEGER,
     findings              BLOB,             -- sealed: what is not sound in the resulting state, a sentence a line
     end_note              TEXT,             -- why it ended, if not by its own CLI; quotes nothing of the state
+    mac                   BLOB,
     delivered             BLOB              -- after the end: 16 bytes of hash of each batch or checkpoint taken
 ) STRICT;
 CREATE INDEX updates_by_stack ON updates(stack_id, id);
 CREATE UNIQUE INDEX updates_one_running ON updates(stack_id) WHERE status = 'running' AND is_dry_run = 0;
 CREATE UNIQUE INDEX updates_by_version ON updates(stack_id, version) WHERE version IS NOT NULL;
+CREATE TRIGGER updates_count_insert AFTER INSERT ON updates WHEN new.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates + 1 WHERE id = new.stack_id;
+END;
+CREATE TRIGGER updates_count_start AFTER UPDATE OF version ON updates WHEN old.version IS NULL AND new.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates + 1 WHERE id = new.stack_id;
+END;
+CREATE TRIGGER updates_count_delete AFTER DELETE ON updates WHEN old.version IS NOT NULL BEGIN
+    UPDATE stacks SET n_updates = n_updates - 1 WHERE id = old.stack_id;
+END;
 CREATE INDEX updates_by_lease ON updates(lease_expires_at_unix) WHERE status = 'running';
 
 -- The create request of each update, sealed. Apart, so that a step in the life of an update writes a short row.
@@ -116,7 +150,8 @@ CREATE TABLE journal (
 CREATE TABLE checkpoints (
     update_id     INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
     hash          BLOB NOT NULL,            -- SHA-256 of the text
-    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED
+    deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
+    mac           BLOB
 ) STRICT;
 CREATE INDEX checkpoints_by_deployment ON checkpoints(deployment_id);
 
@@ -140,6 +175,85 @@ CREATE TABLE decryptions (
     what       BLOB NOT NULL                -- sealed: the secret's name, or the command's
 ) STRICT;
 CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
+
+-- Users and organizations share one space of names: a user's name is also that of a personal organization.
+CREATE TABLE accounts (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    name            TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind            TEXT NOT NULL CHECK (kind IN ('user', 'organization')),
+    is_admin        INTEGER NOT NULL DEFAULT 0,     -- of the server
+    is_disabled     INTEGER NOT NULL DEFAULT 0,
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
+) STRICT;
+
+-- What users may do, beside all in their personal organization.
+CREATE TABLE grants (
+    account_id      INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    org             TEXT NOT NULL,          -- or *
+    project         TEXT NOT NULL,          -- with * for any characters
+    stack           TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB,
+    PRIMARY KEY (account_id, org, project, stack, role)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_by_org ON grants(org);
+
+-- Access tokens that are valid; a revoked one is deleted. Only their hashes are kept.
+CREATE TABLE tokens (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid               TEXT NOT NULL UNIQUE,
+    hash              BLOB NOT NULL UNIQUE,         -- SHA-256
+    account_id        INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
+    name              TEXT NOT NULL,
+    role              TEXT,                 -- a scope takes away from what the owner may; a machine token has only that
+    patterns          TEXT,                 -- of the scope: JSON array of texts
+    is_exchanged      INTEGER NOT NULL DEFAULT 0,   -- for a token of another issuer
+    created_by        TEXT NOT NULL,
+    created_at_unix   INTEGER NOT NULL,
+    expires_at_unix   INTEGER,
+    last_used_at_unix INTEGER,
+    last_used_address TEXT,
+    mac               BLOB
+) STRICT;
+CREATE INDEX tokens_by_account ON tokens(account_id);
+CREATE INDEX tokens_by_expiry ON tokens(expires_at_unix) WHERE is_exchanged = 1;
+
+-- Whose tokens are taken in exchange for one of ours, and what that may do.
+CREATE TABLE issuers (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid             TEXT NOT NULL UNIQUE,
+    url             TEXT NOT NULL,          -- the claim `iss`
+    org             TEXT NOT NULL,
+    audience        TEXT NOT NULL,          -- what the claim `aud` must have
+    claims          TEXT NOT NULL,          -- JSON object: claim to pattern
+    role            TEXT NOT NULL,
+    patterns        TEXT NOT NULL,          -- JSON array of texts
+    key_set         TEXT NOT NULL,          -- JSON: the public keys
+    lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
+    created_at_unix INTEGER NOT NULL,
+    mac             BLOB
+) STRICT;
+CREATE INDEX issuers_by_url ON issuers(url);
+
+-- Who did what. Each row's hash covers the row and the hash before it, under a key that is not in here in clear.
+CREATE TABLE audit (
+    sequence   INTEGER PRIMARY KEY,
+    at_unix    INTEGER NOT NULL,
+    actor      TEXT NOT NULL,
+    token      TEXT NOT NULL,               -- its name
+    token_uid  TEXT NOT NULL,
+    address    TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    org        TEXT NOT NULL,               -- empty for what concerns the whole server
+    target     TEXT NOT NULL,
+    result     TEXT NOT NULL,
+    detail     TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    hash       BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_by_org ON audit(org, sequence);
 ";
 
 /// Brings the database at `path` up to date, each migration in a transaction of its own.

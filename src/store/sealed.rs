@@ -99,7 +99,5 @@ pub fn open_text(key: &StackKey, label: &str, sealed: &[u8], what: &str) -> Resu
 
 /// The error for what cannot be had any more; `what` names it, and the update that it belongs to.
 pub fn damaged(what: &str) -> Error {
-    const WHY: &str = "it is missing, or does not open with its stack's key: the database is damaged. \
-                       `pulumi-backend verify` tells what else is; restore a backup";
-    Error::internal(format!("read {what}"), WHY)
+    Error::Damaged(format!("{what} is missing, or does not open with its stack's key"))
 }

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, key, update};
+use super::{Job, Tx, key, mac, update};
+use crate::domain::access::Rights;
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
 
@@ -25,6 +26,8 @@ pub struct Stack {
     pub deployment_id: Option<i64>,
     /// The latest started update's uid; empty if none.
     pub active_update: String,
+    /// Entries that its history must have.
+    pub n_updates: i64,
 }
 
 /// Makes a stack.
@@ -51,6 +54,10 @@ pub struct CreateStack {
 impl Job for CreateStack {
     const NAME: &'static str = "create_stack";
     type Output = bool;
+
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         if !key::is_under(tx, &self.key_fingerprint)? {
@@ -95,6 +102,10 @@ impl Job for DeleteStack {
     const NAME: &'static str = "delete_stack";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let stack = read(tx.conn, self.stack_id)?;
         update::refuse_if_running(tx.conn, self.stack_id)?;
@@ -128,6 +139,10 @@ pub struct RenameStack {
 impl Job for RenameStack {
     const NAME: &'static str = "rename_stack";
     type Output = bool;
+
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let stack = read(tx.conn, self.stack_id)?;
@@ -214,7 +229,8 @@ pub fn touch(tx: &Tx, stack_id: i64, now_unix: i64) -> Result<(), Error> {
     Ok(())
 }
 
-const COLUMNS: &str = "id, uid, org, project, name, key_sealed, tags, version, deployment_id, active_update";
+const COLUMNS: &str =
+    "id, uid, org, project, name, key_sealed, tags, version, deployment_id, active_update, n_updates";
 
 /// The stack of this name.
 pub fn find(conn: &Connection, stack_ref: &StackRef) -> Result<Option<Stack>, Error> {
@@ -222,7 +238,12 @@ pub fn find(conn: &Connection, stack_ref: &StackRef) -> Result<Option<Stack>, Er
     let StackRef { org, project, stack } = stack_ref;
     let names = (org.as_str(), project.as_str(), stack.as_str());
     let found = conn.prepare_cached(&sql)?.query_row(names, from_row).optional()?;
-    found.transpose()
+    let found = found.transpose()?;
+    // A damaged index leads to another row, which is itself as it was written.
+    if found.as_ref().is_some_and(|stack| stack.stack_ref != *stack_ref) {
+        return Err(Error::Damaged("the index of the stacks' names leads to another stack".into()));
+    }
+    Ok(found)
 }
 
 /// The stack of this name; `NotFound` if there is none.
@@ -238,13 +259,36 @@ pub fn read(conn: &Connection, stack_id: i64) -> Result<Stack, Error> {
 }
 
 fn select(condition: &str) -> String {
-    format!("SELECT {COLUMNS} FROM stacks{condition}")
+    format!("SELECT {COLUMNS}, {} FROM stacks{condition}", mac::check("stacks", ""))
 }
 
-/// Whether a project has a stack.
-pub fn has_project(conn: &Connection, org: &str, project: &str) -> Result<bool, Error> {
-    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM stacks WHERE org = ?1 AND project = ?2)";
-    Ok(conn.prepare_cached(SQL)?.query_row([org, project], |row| row.get(0))?)
+/// SQL that holds if the row `s` of a stack is in a pattern of this parameter.
+macro_rules! is_visible {
+    ($parameter:literal) => {
+        concat!(
+            "(", $parameter, " IS NULL OR EXISTS (SELECT 1 FROM json_each(", $parameter, ") p
+               WHERE s.org GLOB json_extract(p.value, '$[0]') AND s.project GLOB json_extract(p.value, '$[1]')
+                 AND s.name GLOB json_extract(p.value, '$[2]')))"
+        )
+    };
+}
+
+/// Whether a project has a stack that the caller may see.
+pub fn has_project(
+    conn: &Connection,
+    org: &str,
+    project: &str,
+    visible: &[Visible; 2],
+) -> Result<bool, Error> {
+    const SQL: &str = concat!(
+        "SELECT EXISTS (SELECT 1 FROM stacks s WHERE s.org = ?1 AND s.project = ?2 AND ",
+        is_visible!("?3"),
+        " AND ",
+        is_visible!("?4"),
+        ")"
+    );
+    let parameters = (org, project, &visible[0].0, &visible[1].0);
+    Ok(conn.prepare_cached(SQL)?.query_row(parameters, |row| row.get(0))?)
 }
 
 /// Which stacks a list shows; all that is given must hold.
@@ -258,6 +302,23 @@ pub struct StackFilter {
     pub tag_name: Option<String>,
     /// Only with this value of that tag.
     pub tag_value: Option<String>,
+    /// What the caller may see: a stack must be in a pattern of each.
+    pub visible: [Visible; 2],
+}
+
+/// Patterns of stacks, as JSON `[[org, project, stack], …]`; none for all stacks.
+#[derive(Default)]
+pub struct Visible(Option<String>);
+
+impl Visible {
+    /// The layers of a caller's rights; there are two at the most.
+    pub fn of(rights: &Rights) -> [Visible; 2] {
+        let mut layers = rights.layers().map(|patterns| {
+            let rows: Vec<_> = patterns.iter().map(|it| (&it.org, &it.project, &it.stack)).collect();
+            Visible(Some(serde_json::to_string(&rows).expect("texts")))
+        });
+        [layers.next().unwrap_or_default(), layers.next().unwrap_or_default()]
+    }
 }
 
 /// A line of the list of stacks.
@@ -283,23 +344,34 @@ pub fn list(
     after: &[String; 3],
     n_max: usize,
 ) -> Result<Vec<StackLine>, Error> {
-    const SQL: &str = "
+    let sql = format!(
+        concat!(
+            "
         SELECT s.uid, s.org, s.project, s.name,
                CASE WHEN EXISTS (SELECT 1 FROM updates u
                                  WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
                     THEN 0 ELSE s.updated_at_unix END,
-               d.n_resources
+               d.n_resources, {}
         FROM stacks s LEFT JOIN deployments d ON d.id = s.deployment_id
         WHERE (s.org, s.project, s.name) > (?1, ?2, ?3)
           AND (?4 IS NULL OR s.org = ?4)
           AND (?5 IS NULL OR s.project = ?5)
           AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(s.tags)
                                      WHERE key = ?6 AND (?7 IS NULL OR value = ?7)))
+          AND ",
+            is_visible!("?9"),
+            " AND ",
+            is_visible!("?10"),
+            "
         ORDER BY s.org, s.project, s.name
-        LIMIT ?8";
-    let mut statement = conn.prepare_cached(SQL)?;
-    let StackFilter { org, project, tag_name, tag_value } = filter;
-    let parameters = (&after[0], &after[1], &after[2], org, project, tag_name, tag_value, n_max);
+        LIMIT ?8"
+        ),
+        mac::check("stacks", "s.")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let StackFilter { org, project, tag_name, tag_value, visible: [own, scope] } = filter;
+    let parameters =
+        (&after[0], &after[1], &after[2], org, project, tag_name, tag_value, n_max, &own.0, &scope.0);
     let lines = statement.query_map(parameters, |row| {
         Ok(StackLine {
             uid: row.get(0)?,
@@ -311,6 +383,22 @@ pub fn list(
         })
     })?;
     Ok(lines.collect::<Result<_, _>>()?)
+}
+
+/// Whether there are as many stacks as were made. A list that lacks one would look like all there is.
+pub fn check_total(conn: &Connection) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT n, (SELECT count(*) FROM stacks), {} FROM totals WHERE name = 'stacks'",
+        mac::check("totals", "")
+    );
+    let counts: Option<(i64, i64)> =
+        conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    match counts {
+        Some((expected, there)) if expected != there => {
+            Err(Error::Damaged(format!("there are {there} stacks, and should be {expected}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 type FromRow<T> = rusqlite::Result<Result<T, Error>>;
@@ -330,5 +418,6 @@ fn from_row(row: &Row) -> FromRow<Stack> {
         version: row.get(7)?,
         deployment_id: row.get(8)?,
         active_update: row.get(9)?,
+        n_updates: row.get(10)?,
     }))
 }

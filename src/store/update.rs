@@ -3,8 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, checkpoint, journal, sealed, stack};
-use crate::crypto::keyring::StackKey;
+use super::{Job, Tx, checkpoint, journal, mac, program, stack};
 use crate::crypto::token::TokenHash;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
@@ -67,7 +66,7 @@ pub struct CreateUpdate {
     pub is_dry_run: bool,
     /// Who asks.
     pub requested_by: String,
-    /// The create request, as `seal_program` made it ready.
+    /// The create request, as `program::seal` made it ready.
     pub program: Vec<u8>,
     /// Now.
     pub now_unix: i64,
@@ -91,7 +90,7 @@ impl Job for CreateUpdate {
             self.now_unix,
         );
         let update_id = tx.conn.prepare_cached(SQL)?.insert(row)?;
-        insert_program(tx, update_id, &self.program)?;
+        program::insert(tx, update_id, &self.program)?;
         Ok(update_id)
     }
 }
@@ -201,7 +200,7 @@ pub enum EndState {
 
 /// Ends an update, whatever the reason: the version, the history, the status and the lock in one commit.
 ///
-/// Answers false, and changes nothing, if the update went on since `progress`.
+/// Answers false, and changes nothing, if the update went on since `progress`, or the database did.
 /// Errors: `Forbidden` if it has ended already.
 pub struct EndUpdate {
     /// Which.
@@ -214,7 +213,7 @@ pub struct EndUpdate {
     pub progress: Progress,
     /// What it leaves behind.
     pub state: EndState,
-    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
+    /// What is not sound in it, a sentence a line, as `program::seal_findings` made it ready.
     pub findings: Option<Vec<u8>>,
     /// If given, the update is ended only if its lease has run out by then.
     pub only_if_expired_by_unix: Option<i64>,
@@ -226,6 +225,10 @@ impl Job for EndUpdate {
     const NAME: &'static str = "end_update";
     type Output = bool;
 
+    fn is_done(is_done: &bool) -> bool {
+        *is_done
+    }
+
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
         let update = read_running(tx.conn, self.update_id)?;
         let is_renewed =
@@ -233,13 +236,15 @@ impl Job for EndUpdate {
         if is_renewed || find_progress(tx.conn, update.id)? != self.progress {
             return Ok(false);
         }
-        let n_resources = match update.version {
-            Some(version) => Some(self.store_version(tx, &update, version)?),
-            None => None,
+        let n_resources = match update.version.map(|version| self.store_version(tx, &update, version)) {
+            // A run that it counts on was collected meanwhile.
+            Some(Err(Error::Busy)) => return Ok(false),
+            n_resources => n_resources.transpose()?,
         };
+        // The clock may have gone back since: nothing ends before it began.
         const SQL: &str = "
             UPDATE updates
-            SET status = ?2, ended_at_unix = ?3, end_note = ?4, findings = ?5, n_resources = ?6,
+            SET status = ?2, ended_at_unix = max(?3, coalesce(started_at_unix, ?3)), end_note = ?4, findings = ?5, n_resources = ?6,
                 delivered = ?7, base_deployment_id = NULL
             WHERE id = ?1";
         let delivered = delivered_hashes(tx.conn, update.id)?;
@@ -264,61 +269,17 @@ impl EndUpdate {
         let deployment_id = match &self.state {
             EndState::Written(encoded) => Some(version::insert_deployment(tx, update.stack_id, encoded)?),
             EndState::Checkpoint(deployment_id) => Some(*deployment_id),
-            EndState::Base => update.base_deployment_id,
+            // It is gone only if the database is damaged, and then the stack is freed all the same.
+            EndState::Base => match update.base_deployment_id {
+                Some(id) if version::has_deployment(tx.conn, id)? => Some(id),
+                _ => None,
+            },
         };
         stack::touch(tx, update.stack_id, self.now_unix)?;
         let Some(deployment_id) = deployment_id else { return Ok(0) };
         version::set_version(tx, update.stack_id, version, deployment_id)?;
         stack::set_deployment(tx, update.stack_id, deployment_id)?;
         Ok(version::read_n_resources(tx.conn, deployment_id)? as i64)
-    }
-}
-
-/// Replaces a stack's deployment from outside: a version and a history entry of its own.
-///
-/// Errors: `Conflict` while an update runs.
-pub struct Import {
-    /// Into which stack.
-    pub stack_id: i64,
-    /// Id of the history entry.
-    pub uid: String,
-    /// Who imports.
-    pub requested_by: String,
-    /// What stands in for a create request, as `seal_program` made it ready.
-    pub program: Vec<u8>,
-    /// The new deployment.
-    pub deployment: Encoded,
-    /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
-    pub findings: Option<Vec<u8>>,
-    /// Now.
-    pub now_unix: i64,
-}
-
-impl Job for Import {
-    const NAME: &'static str = "import";
-    type Output = ();
-
-    fn run(self, tx: &mut Tx) -> Result<(), Error> {
-        stack::read(tx.conn, self.stack_id)?;
-        refuse_if_running(tx.conn, self.stack_id)?;
-        let version = stack::claim_version(tx, self.stack_id, &self.uid, self.now_unix)?;
-        let deployment_id = version::insert_deployment(tx, self.stack_id, &self.deployment)?;
-        version::set_version(tx, self.stack_id, version, deployment_id)?;
-        stack::set_deployment(tx, self.stack_id, deployment_id)?;
-        const SQL: &str = "
-            INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by,
-                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
-            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7)";
-        let update_id = tx.conn.prepare_cached(SQL)?.insert((
-            &self.uid,
-            self.stack_id,
-            version,
-            &self.requested_by,
-            self.now_unix,
-            self.deployment.n_resources(),
-            &self.findings,
-        ))?;
-        insert_program(tx, update_id, &self.program)
     }
 }
 
@@ -342,13 +303,14 @@ pub fn find_progress(conn: &Connection, update_id: i64) -> Result<Progress, Erro
 fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error> {
     let mut hashes = journal::list_hashes(conn, update_id)?;
     hashes.extend(checkpoint::find(conn, update_id)?.map(|checkpoint| checkpoint.hash));
-    Ok(hashes.iter().flat_map(|hash| &hash[..16]).copied().collect())
+    // One that is shorter is damaged, and no repeat can be known by it.
+    Ok(hashes.iter().filter_map(|hash| hash.first_chunk::<16>()).flatten().copied().collect())
 }
 
 /// Whether a batch or checkpoint with this SHA-256 was taken before the update ended.
 pub fn was_delivered(conn: &Connection, update_id: i64, hash: &[u8; 32]) -> Result<bool, Error> {
-    const SQL: &str = "SELECT delivered FROM updates WHERE id = ?1";
-    let delivered: Option<Vec<u8>> = conn.prepare_cached(SQL)?.query_row([update_id], |row| row.get(0))?;
+    let sql = format!("SELECT delivered, {} FROM updates WHERE id = ?1", mac::check("updates", ""));
+    let delivered: Option<Vec<u8>> = conn.prepare_cached(&sql)?.query_row([update_id], |row| row.get(0))?;
     Ok(delivered.is_some_and(|hashes| hashes.chunks(16).any(|known| known == &hash[..16])))
 }
 
@@ -362,23 +324,37 @@ fn find_where(
     condition: &str,
     key: impl rusqlite::Params,
 ) -> Result<Option<Update>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM updates WHERE {condition}");
+    let sql = format!("SELECT {COLUMNS}, {} FROM updates WHERE {condition}", mac::check("updates", ""));
     Ok(conn.prepare_cached(&sql)?.query_row(key, from_row).optional()?)
+}
+
+/// A damaged index leads to another row, which is itself as it was written.
+fn found_by_index(found: Option<Update>, is_it: impl Fn(&Update) -> bool) -> Result<Option<Update>, Error> {
+    match &found {
+        Some(update) if !is_it(update) => {
+            Err(Error::Damaged("an index of the updates leads to another update".into()))
+        }
+        _ => Ok(found),
+    }
 }
 
 /// The update with this id, on this stack.
 pub fn find(conn: &Connection, stack_id: i64, uid: &str) -> Result<Option<Update>, Error> {
-    find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))
+    let found = find_where(conn, "uid = ?1 AND stack_id = ?2", (uid, stack_id))?;
+    found_by_index(found, |update| update.uid == uid && update.stack_id == stack_id)
 }
 
 /// The update that claimed this version of a stack.
 pub fn find_by_version(conn: &Connection, stack_id: i64, version: i64) -> Result<Option<Update>, Error> {
-    find_where(conn, "stack_id = ?1 AND version = ?2", (stack_id, version))
+    let found = find_where(conn, "stack_id = ?1 AND version = ?2", (stack_id, version))?;
+    found_by_index(found, |update| update.stack_id == stack_id && update.version == Some(version))
 }
 
 /// The update that has the stack now: at most one.
 pub fn find_running(conn: &Connection, stack_id: i64) -> Result<Option<Update>, Error> {
-    find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])
+    let found = find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])?;
+    let is_it = |update: &Update| update.stack_id == stack_id && update.status == UpdateStatus::Running;
+    found_by_index(found, is_it)
 }
 
 /// The update with this row id; `NotFound` if its stack has been deleted meanwhile.
@@ -412,66 +388,15 @@ pub fn list_expired(conn: &Connection, by_unix: i64) -> Result<Vec<i64>, Error> 
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-/// Whether an update of that number has ended; it may have left no deployment, if there never was one.
+/// Whether an update of that number has ended without a deployment, as there never was one.
 pub fn has_ended_version(conn: &Connection, stack_id: i64, version: i64) -> Result<bool, Error> {
-    const SQL: &str = "
-        SELECT EXISTS (SELECT 1 FROM updates
-                       WHERE stack_id = ?1 AND version = ?2 AND ended_at_unix IS NOT NULL)";
-    Ok(conn.prepare_cached(SQL)?.query_row([stack_id, version], |row| row.get(0))?)
-}
-
-/// Makes a create request ready for its row.
-pub fn seal_program(
-    key: &StackKey,
-    update_uid: &str,
-    text: &str,
-    deflated: Option<&[u8]>,
-) -> Result<Vec<u8>, Error> {
-    sealed::seal_text(key, &program_label(update_uid), text, deflated)
-}
-
-/// Makes what is not sound in a state ready for the row of its update.
-pub fn seal_findings(
-    key: &StackKey,
-    update_uid: &str,
-    findings: Option<&str>,
-) -> Result<Option<Vec<u8>>, Error> {
-    let label = findings_label(update_uid);
-    findings.map(|findings| sealed::seal_text(key, &label, findings, None)).transpose()
-}
-
-fn program_label(update_uid: &str) -> String {
-    format!("program {update_uid}")
-}
-
-fn findings_label(update_uid: &str) -> String {
-    format!("findings {update_uid}")
-}
-
-/// What `seal_program` made ready.
-pub(super) fn open_program(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
-    let what = format!("the create request of update {update_uid}");
-    sealed::open_text(key, &program_label(update_uid), sealed, &what)
-}
-
-/// What `seal_findings` made ready.
-pub(super) fn open_findings(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
-    let what = format!("the findings of update {update_uid}");
-    sealed::open_text(key, &findings_label(update_uid), sealed, &what)
-}
-
-fn insert_program(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO programs (update_id, body) VALUES (?1, ?2)";
-    tx.conn.prepare_cached(SQL)?.execute((update_id, program))?;
-    Ok(())
-}
-
-/// The create request of an update, as it came.
-pub fn read_program(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
-    const SQL: &str = "SELECT body FROM programs WHERE update_id = ?1";
-    let sealed: Option<Vec<u8>> =
-        conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0)).optional()?;
-    open_program(key, &update.uid, &sealed.unwrap_or_default())
+    let Some(update) = find_by_version(conn, stack_id, version)? else { return Ok(false) };
+    const SQL: &str = "SELECT n_resources FROM updates WHERE id = ?1";
+    let n_resources: Option<i64> = conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0))?;
+    match n_resources {
+        Some(1..) => Err(Error::Damaged(format!("the deployment of version {version} is missing"))),
+        _ => Ok(update.ended_at_unix.is_some()),
+    }
 }
 
 fn from_row(row: &Row) -> rusqlite::Result<Update> {

@@ -26,6 +26,10 @@ pub trait Job: Send + 'static {
     type Output: Send + 'static;
     /// Runs in a savepoint: an error undoes what it did, and nothing else.
     fn run(self, tx: &mut Tx) -> Result<Self::Output, Error>;
+    /// Whether a job that ended well did what it is for; some find that they must be prepared anew.
+    fn is_done(_: &Self::Output) -> bool {
+        true
+    }
 }
 
 /// The writable connection inside a transaction, with what the writer remembers of running journals.
@@ -152,6 +156,15 @@ impl Writer {
             TrySendError::Disconnected(_) => Error::internal("write", "the writer has stopped"),
         })?;
         answer.recv().map_err(|_| Error::internal("write", "the writer has stopped"))?
+    }
+
+    /// Queues the job and goes on; a full queue drops it.
+    pub fn write_later<J: Job>(&self, job: J) {
+        let (reply, _) = bounded(1);
+        let queue = self.queue.as_ref().expect("open until stopped");
+        if queue.try_send(Box::new(Pending { job: Some(job), result: None, reply })).is_err() {
+            log::debug!("job {}: left out, as the queue is full", J::NAME);
+        }
     }
 
     /// Carries out what is queued, then ends the thread.

@@ -27,6 +27,15 @@ fn set_get_list_and_remove() {
         text.lines().find(|line| line.contains("secure:")).expect("a sealed value").to_string()
     };
     assert_ne!(sealed("dev"), sealed("copy"), "each stack has a key of its own");
+
+    project.pulumi(&["stack", "init", "third"]).ok();
+    project.pulumi(&["config", "cp", "--stack", "dev", "--dest", "third"]).ok();
+    assert_eq!(project.pulumi(&["config", "get", "token"]).ok().line(), "hush");
+    assert_ne!(sealed("dev"), sealed("third"));
+    project.pulumi(&["config", "rm-all", "token", "size"]).ok();
+    let left = project.pulumi(&["config", "--json"]).ok().json();
+    let keys: Vec<&String> = left.as_object().expect("the configuration").keys().collect();
+    assert_eq!(keys, ["web:tree"]);
 }
 
 #[test]

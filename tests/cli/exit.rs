@@ -412,19 +412,26 @@ fn up_with_refresh_that_fails_after_its_refresh(project: &Project) {
     assert_eq!(values(project), ["two", "two", "two"]);
 }
 
-/// Makes two tests of each story: `exit::journal::…` and `exit::checkpoints::…`.
+/// Tells a story in both modes at the same time: the CLI mostly waits.
+fn in_both(story: fn(&Project)) {
+    std::thread::scope(|scope| {
+        for (mode, disable_journaling) in [("journal", "false"), ("checkpoints", "true")] {
+            let tell = move || {
+                let Some(site) = Site::start() else { return };
+                story(&site.stack("web", "dev").with("PULUMI_DISABLE_JOURNALING", disable_journaling));
+            };
+            // The name is what a failure is printed with.
+            std::thread::Builder::new().name(mode.into()).spawn_scoped(scope, tell).expect("a thread");
+        }
+    });
+}
+
+/// Makes a test of each story.
 macro_rules! in_both_modes {
     ($($story:ident,)*) => {
-        mod journal {
+        mod both_modes {
             $(#[test] fn $story() {
-                let Some(site) = super::Site::start() else { return };
-                super::$story(&site.stack("web", "dev"));
-            })*
-        }
-        mod checkpoints {
-            $(#[test] fn $story() {
-                let Some(site) = super::Site::start() else { return };
-                super::$story(&site.stack("web", "dev").with("PULUMI_DISABLE_JOURNALING", "true"));
+                super::in_both(super::$story);
             })*
         }
     };

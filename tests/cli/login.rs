@@ -41,6 +41,10 @@ fn unqualified_names_go_to_the_default_organization() {
     let list = project.pulumi(&["stack", "ls", "--all", "--json"]).ok().json();
     assert_eq!(list[0]["name"], "dev");
     project.pulumi(&["stack", "select", &format!("{ORGANIZATION}/web/dev")]).ok();
+    // The user's own name is an organization, too: another default sends new stacks there.
+    project.pulumi(&["org", "set-default", "admin"]).ok();
+    assert_eq!(project.pulumi(&["org", "get-default"]).ok().line(), "admin");
+    project.pulumi(&["org", "set-default", ORGANIZATION]).ok();
     project.pulumi(&["stack", "init", "nowhere/web/dev"]).fails();
     let list = project.pulumi(&["stack", "ls", "--all", "--json"]).ok().json();
     assert_eq!(list.as_array().map(Vec::len), Some(1));

@@ -10,11 +10,20 @@
 //! not only exit codes. The programs are YAML; their resources are things of our own provider
 //! (`tests/cli/provider`), which can be told to fail or to wait, and the CLI's built-in `Stash`.
 
+#[path = "../server/support/command.rs"]
+#[allow(dead_code)]
+mod command;
+#[cfg(feature = "tls")]
+#[path = "../server/support/oidc.rs"]
+#[allow(dead_code)]
+mod oidc;
 #[path = "../server/support/process.rs"]
 #[allow(dead_code)] // Each target uses its own part of it.
 mod process;
 mod support;
 
+mod access;
+mod automation;
 mod config;
 mod conflict;
 mod crash;

@@ -76,29 +76,35 @@ fn expect_history(project: &Project, kinds: &[&str]) {
     }
 }
 
-/// Makes three tests of each fault: `retry::journal::…`, `retry::checkpoints::…` and `retry::deltas::…`.
+/// Meets the fault in all modes at the same time: the CLI mostly waits.
+fn in_all_modes(fault: Fault) {
+    let journal: &[_] = &["/journalentries", "/journalentries"];
+    let checkpoints: &[_] = &["/checkpoint", "/checkpoint"];
+    let deltas: &[_] = &["/checkpointverbatim", "/checkpointdelta", "/checkpointdelta"];
+    let modes: [(&str, &[&str], &[&'static str], &str); 3] = [
+        ("journal", &[], journal, "false"),
+        ("checkpoints", &[], checkpoints, "true"),
+        ("deltas", &WITH_DELTAS, deltas, "true"),
+    ];
+    std::thread::scope(|scope| {
+        for (mode, arguments, saves, disable_journaling) in modes {
+            let tell = move || {
+                let Some(site) = Site::start_with(arguments) else { return };
+                whatever_is_retried(&site, fault, saves, disable_journaling);
+            };
+            // The name is what a failure is printed with.
+            std::thread::Builder::new().name(mode.into()).spawn_scoped(scope, tell).expect("a thread");
+        }
+    });
+}
+
+/// Makes a test of each fault.
 macro_rules! for_each_fault {
     ($($name:ident: $fault:expr,)*) => {
-        mod journal {
-            use super::{Fault, Site, whatever_is_retried};
+        mod all_modes {
+            use super::{Fault, in_all_modes};
             $(#[test] fn $name() {
-                let Some(site) = Site::start() else { return };
-                whatever_is_retried(&site, $fault, &["/journalentries", "/journalentries"], "false");
-            })*
-        }
-        mod checkpoints {
-            use super::{Fault, Site, whatever_is_retried};
-            $(#[test] fn $name() {
-                let Some(site) = Site::start() else { return };
-                whatever_is_retried(&site, $fault, &["/checkpoint", "/checkpoint"], "true");
-            })*
-        }
-        mod deltas {
-            use super::{Fault, Site, WITH_DELTAS, whatever_is_retried};
-            $(#[test] fn $name() {
-                let Some(site) = Site::start_with(&WITH_DELTAS) else { return };
-                let saves = ["/checkpointverbatim", "/checkpointdelta", "/checkpointdelta"];
-                whatever_is_retried(&site, $fault, &saves, "true");
+                in_all_modes($fault);
             })*
         }
     };

@@ -81,6 +81,8 @@ fn two_projects_with_the_same_stack_name() {
     assert_eq!(own[0]["resourceCount"], 3);
     let other = web.pulumi(&["stack", "ls", "--json", "--project", "shop"]).ok().json();
     assert_eq!(other[0]["name"], "organization/shop/dev");
+    let all = web.pulumi(&["stack", "ls", "--json", "--organization", ORGANIZATION]).ok().json();
+    assert!(all.as_array().is_some_and(|all| all.iter().any(|stack| stack["name"] == "dev")), "{all}");
     shop.pulumi(&["stack", "rm", "--yes"]).ok();
     assert_eq!(web.export().names(), ["a"]);
 }
@@ -170,6 +172,8 @@ outputs:
     project.pulumi(&["stack", "output", "--shell"]).ok().says("plain=one");
     project.pulumi(&["stack", "output", "nothing"]).fails();
     assert!(project.export().output("hidden")["ciphertext"].is_string());
+    project.pulumi(&["destroy", "--yes", "--skip-preview"]).ok();
+    assert_eq!(project.pulumi(&["stack", "output", "--json"]).ok().json(), json!({}));
 }
 
 #[test]
@@ -198,6 +202,15 @@ outputs:
     source.pulumi(&["stack", "rename", "prod"]).ok();
     reader.up().fails();
     assert_eq!(reader.export().output("plain"), "one");
+    reader.write_program(
+        "
+resources: { other: { type: pulumi:pulumi:StackReference, properties: { name: organization/source/prod } } }
+outputs: { hidden: '${other.outputs.hidden}' }
+",
+    );
+    reader.up().ok();
+    let outputs = reader.pulumi(&["stack", "output", "--json", "--show-secrets"]).ok().json();
+    assert_eq!(outputs, json!({ "hidden": "hush-1234" }), "under its new name");
 }
 
 #[test]

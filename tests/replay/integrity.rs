@@ -1,7 +1,13 @@
 //! Which deployments are sound, and what is said of the others.
 
 use pulumi_backend::domain::deployment::Deployment;
+use pulumi_backend::domain::digest::{Digester, Digests, is_sound};
 use pulumi_backend::domain::integrity;
+use pulumi_backend::domain::journal::{Manifest, parse_batch, replay};
+use sha2::{Digest, Sha256};
+
+use crate::support::journals::random_journal;
+use crate::support::rng::{Rng, seeds};
 
 const URN: &str = "urn:pulumi:dev::web::";
 
@@ -82,8 +88,7 @@ fn providers() {
 #[track_caller]
 fn check(resources: &[&str], violation: Option<&str>) {
     let text = deployment(resources);
-    let found = integrity::check(&Deployment::parse(&text).expect(&text));
-    assert_eq!(found, violation.map(|sentence| sentence.replace('@', URN)), "{text}");
+    assert_eq!(check_both(&text), violation.map(|sentence| sentence.replace('@', URN)), "{text}");
 }
 
 #[test]
@@ -104,7 +109,46 @@ fn manifests_and_snippets() {
     #[track_caller]
     fn check(manifest: &str, more: &str, violation: Option<&str>) {
         let text = format!(r#"{{"version":3,"deployment":{{"manifest":{manifest}{more}}}}}"#);
-        let found = integrity::check(&Deployment::parse(&text).expect(&text));
-        assert_eq!(found.as_deref(), violation, "{text}");
+        assert_eq!(check_both(&text).as_deref(), violation, "{text}");
     }
+}
+
+/// What is not sound in a deployment, by its texts; its digests must agree that there is something, or nothing.
+#[track_caller]
+pub fn check_both(text: &str) -> Option<String> {
+    let mut digester = Digester::new(Sha256::new_with_prefix("a secret"));
+    let mut digests = Digests::default();
+    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text.len());
+    let deployment = Deployment::parse_with(text, each).expect(text);
+    let found = integrity::check(&deployment);
+    let header = deployment.header().expect(text);
+    assert_eq!(is_sound(&header, digests.iter()), found.is_none(), "by digests; by texts: {found:?}: {text}");
+    found
+}
+
+#[test]
+fn digests_tell_what_is_sound_in_random_states() {
+    let (mut n_sound, mut n_unsound) = (0, 0);
+    for seed in seeds(3_000) {
+        let journal = random_journal(seed);
+        let base = match &journal.base {
+            serde_json::Value::Null => Deployment::empty().to_text(),
+            base => serde_json::json!({"version": 3, "deployment": base}).to_string(),
+        };
+        let body = serde_json::json!({"entries": journal.entries}).to_string();
+        let entries = parse_batch(&body).expect("a batch");
+        let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: String::new() };
+        let replayed =
+            replay(Deployment::parse(&base).expect("a base"), &entries, &manifest).expect("a result");
+        let mut shuffled = replayed.deployment.clone();
+        Rng::new(seed).shuffle(&mut shuffled.resources);
+        for text in [&base, &replayed.deployment.to_text(), &shuffled.to_text()] {
+            match check_both(text) {
+                None => n_sound += 1,
+                Some(_) => n_unsound += 1,
+            }
+        }
+    }
+    let is_one_seed = std::env::var("SEED").is_ok();
+    assert!(is_one_seed || n_sound > 500 && n_unsound > 500, "both: {n_sound} and {n_unsound}");
 }

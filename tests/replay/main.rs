@@ -1,7 +1,9 @@
 //! The domain's rules as pure functions: Pulumi's recorded journals, its live replayer, and tables for the rest.
+//! And the cache, which is no rule, but as pure.
 
 mod support;
 
+mod cache;
 mod delta;
 mod deployment;
 mod fuzz;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pulumi_backend::domain::deployment::Deployment;
 use pulumi_backend::domain::integrity;
 use pulumi_backend::domain::journal::{Ledger, Manifest, Noted, outline, parse_batch, replay};
-use pulumi_backend::domain::resource::ResourceFlags;
+use pulumi_backend::domain::resource::{ResourceFlags, resource_facts};
 
 const N_RESOURCES: usize = 2_000;
 const N_ROUNDS: usize = 7;
@@ -44,7 +44,9 @@ fn check_outline(base: &Deployment, journal: &str) {
     let header = base.header().expect("a header");
     median("outline, 1 changed", || {
         let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
-        outline(&header, &flags, &entries, &manifest).expect("a result").expect("no texts needed").slots.len()
+        let flags_of = |text| resource_facts(text).map(|facts| ResourceFlags::of(&facts));
+        let outline = outline(&header, &flags, &entries, &manifest, flags_of).expect("a result");
+        outline.expect("no texts needed").slots.len()
     });
 }
 

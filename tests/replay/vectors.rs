@@ -1,7 +1,6 @@
 //! Every recorded journal gives the recorded result: in order, shuffled, and cut into batches that the ledger judges.
 
 use pulumi_backend::domain::deployment::Deployment;
-use pulumi_backend::domain::integrity;
 use pulumi_backend::domain::journal::{
     Entry, Ledger, Manifest, Noted, Outline, Slot, outline, parse_batch, replay,
 };
@@ -9,6 +8,7 @@ use pulumi_backend::domain::resource::{ResourceFlags, resource_facts};
 
 use serde_json::value::RawValue;
 
+use crate::integrity::check_both;
 use crate::support::canon::{Canon, assert_equal, canon};
 use crate::support::rng::Rng;
 use crate::support::vectors::{self, Vector};
@@ -35,8 +35,9 @@ fn an_outline_gives_what_a_replay_gives() {
             base.resources.iter().map(|text| ResourceFlags::of(&resource_facts(text).expect("facts")).bits());
         let flags: Vec<ResourceFlags> = bits.map(ResourceFlags::from_bits).collect();
         let manifest = Manifest { time: "2026-01-02T03:04:05Z".into(), version: "v3.259.0".into() };
-        let outline =
-            outline(&base.header().expect(&vector.name), &flags, &entries, &manifest).expect(&vector.name);
+        let flags_of = |text| resource_facts(text).map(|facts| ResourceFlags::of(&facts));
+        let header = base.header().expect(&vector.name);
+        let outline = outline(&header, &flags, &entries, &manifest, flags_of).expect(&vector.name);
         let Some(Outline { head, slots, tail, findings }) = outline else { return };
         let text =
             |slot: &Slot| slot.text(|index| base.resources[index].clone()).expect("marked").into_owned();
@@ -54,8 +55,7 @@ fn an_outline_gives_what_a_replay_gives() {
 #[test]
 fn what_the_cli_calls_unsound_is_found_unsound_for_the_same_reason() {
     each_vector(|vector, _| {
-        let deployment = Deployment::parse(vector.result.get()).expect(&vector.name);
-        let violation = integrity::check(&deployment);
+        let violation = check_both(vector.result.get());
         let is_seen_on_read_only =
             violation.as_ref().is_some_and(|violation| violation.contains("as being replaced with"));
         if !is_seen_on_read_only {

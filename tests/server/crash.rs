@@ -16,7 +16,7 @@ const N_KILLS: u64 = 50;
 /// How many CLIs are at work at once, each on stacks of its own.
 const N_CLIS: u64 = 4;
 /// How long a CLI waits for a server that is being started again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {

@@ -52,6 +52,11 @@ impl<'a> Slot<'a> {
         Slot { source, marks }
     }
 
+    /// True if something is set in its text.
+    pub fn is_marked(&self) -> bool {
+        self.marks != Marks::default()
+    }
+
     /// Its text, of a list `before` in which kept ones are looked up. Only a mark makes a new text.
     pub fn text<'t>(&self, before: impl FnOnce(usize) -> Cow<'t, str>) -> Result<Cow<'t, str>, Error>
     where
@@ -300,12 +305,21 @@ impl<'a: 'h, 'h> Planner<'a, 'h> {
     fn slots(&self) -> Vec<Slot<'a>> {
         let dead: HashSet<_> = self.removed_operations.iter().map(|id| self.pushed[id]).collect();
         let new = self.new.iter().enumerate().filter(|(i, _)| !dead.contains(i)).map(|(_, slot)| *slot);
-        let base = self.base.iter().enumerate().filter(|(i, _)| !self.removed.contains(i));
-        let base = base.map(|(i, slot)| match self.replaced.get(&i) {
-            Some(state) => Slot::new(Source::Brought(state)),
-            None => Slot { source: slot.source, marks: self.marks.get(&i).copied().unwrap_or_default() },
-        });
-        new.chain(base).collect()
+        // The base may be long and the changes few, so these are looked up there and not the other way round. A
+        // snapshot may have put a shorter base in the place of the one that they were meant for.
+        let mut base: Vec<_> = self.base.iter().map(|slot| Slot::new(slot.source)).collect();
+        for (i, marks) in &self.marks {
+            base.get_mut(*i).into_iter().for_each(|slot| slot.marks = *marks);
+        }
+        for (i, state) in &self.replaced {
+            base.get_mut(*i).into_iter().for_each(|slot| *slot = Slot::new(Source::Brought(state)));
+        }
+        let mut is_left = vec![true; base.len()];
+        for i in &self.removed {
+            is_left.get_mut(*i).into_iter().for_each(|is_left| *is_left = false);
+        }
+        let left = base.into_iter().zip(is_left).filter_map(|(slot, is_left)| is_left.then_some(slot));
+        new.chain(left).collect()
     }
 
     /// Open operations in the order in which they began, then those of the base that were creating something:

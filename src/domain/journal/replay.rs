@@ -108,6 +108,7 @@ pub struct Outline<'a> {
 }
 
 /// Replays without looking into the base, of which only the header and a few bits for each resource are known.
+/// `flags_of` gives the same bits for a state that the journal brought.
 ///
 /// `None` if a rule needs the texts (a refresh, aliases, odd providers, states that have no place): then [`replay`]
 /// has to do it. Otherwise the result is the same. Cost: a few bytes for each resource of the base, and the entries.
@@ -116,6 +117,7 @@ pub fn outline<'a>(
     flags: &[ResourceFlags],
     entries: &[Entry<'a>],
     manifest: &Manifest,
+    mut flags_of: impl FnMut(&'a str) -> Result<ResourceFlags, Error>,
 ) -> Result<Option<Outline<'a>>, Error> {
     let mut sorted: Vec<&Entry<'a>> = entries.iter().collect();
     sorted.sort_by_key(|entry| entry.sequence_id());
@@ -126,7 +128,7 @@ pub fn outline<'a>(
     // Earlier stages count too: a resource with an alias may have been removed since.
     for slot in plan.stages.iter().flat_map(|stage| &stage.slots) {
         if let Source::Brought(text) = slot.source
-            && ResourceFlags::of(&resource_facts(text)?).needs_normalizing()
+            && flags_of(text)?.needs_normalizing()
         {
             return Ok(None);
         }
@@ -136,7 +138,7 @@ pub fn outline<'a>(
     for slot in &slots {
         features.add(match slot.source {
             Source::Kept(index) => flags[index].features(),
-            Source::Brought(text) => resource_facts(text)?.features,
+            Source::Brought(text) => flags_of(text)?.features(),
         });
     }
     if flags.iter().any(|flags| flags.needs_normalizing()) {

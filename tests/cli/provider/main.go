@@ -27,8 +27,16 @@ import (
 // How often the provider looks whether the CLI that started it is still there.
 const parentStep = 20 * time.Millisecond
 
+// The CLI that started this process.
+var parent = os.Getppid()
+
 func main() {
-	go endWithParent(os.Getppid())
+	go func() {
+		for {
+			endIfOrphaned()
+			time.Sleep(parentStep)
+		}
+	}()
 	err := provider.Main("world", func(*provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
 		dir := os.Getenv("WORLD_DIR")
 		if dir == "" {
@@ -42,10 +50,9 @@ func main() {
 	}
 }
 
-// endWithParent ends this process when the CLI was killed: nobody is left who could be told anything.
-func endWithParent(parent int) {
-	for os.Getppid() == parent {
-		time.Sleep(parentStep)
+// endIfOrphaned ends this process when the CLI was killed: nobody is left who could be told anything.
+func endIfOrphaned() {
+	if os.Getppid() != parent {
+		os.Exit(1)
 	}
-	os.Exit(1)
 }

@@ -78,6 +78,12 @@ replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-202
     Ok(binary)
 }
 
+/// The program that drives stacks through the Automation API for Go (`tests/cli/automation`), built once.
+pub fn automation() -> Result<&'static Path, &'static str> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(|| build(&AUTOMATION)).as_deref().map_err(String::as_str)
+}
+
 /// Prints a line past the capture of the test harness: it is for whoever watches, also when all is well.
 pub fn say(line: &str) {
     // Nobody may be listening, and then there is nobody to tell.
@@ -112,6 +118,13 @@ const PROVIDER: GoTool = GoTool {
     package: ".",
     binary: "pulumi-resource-world",
     what: "the provider of things (about a minute)",
+};
+
+const AUTOMATION: GoTool = GoTool {
+    module: "automation",
+    package: ".",
+    binary: "automation",
+    what: "the program with the Automation API (about a minute)",
 };
 
 fn find_or_build() -> Result<Tools, String> {

@@ -82,7 +82,7 @@ fn everything_else_is_a_clean_404() {
         "/nothing",
         "/api",
         "/api/nothing",
-        "/api/orgs/organization/members",
+        "/api/orgs/organization/teams",
         "/api/esc/environments/organization",
         "/api/registry/templates",
         "/api/stacks/organization/web/dev/nothing",

@@ -3,9 +3,11 @@
 use crate::support::deployment::sha256_hex;
 use crate::support::http::Request;
 use crate::support::json::Tree;
+use crate::support::seed::Rng;
 use crate::support::server::TestServer;
 use crate::support::update::TestUpdate;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 #[test]
 fn the_last_whole_checkpoint_is_the_state() {
@@ -240,4 +242,43 @@ fn saves_of_an_ended_update_are_refused() {
     update.delta(2, &sha256_hex(t2.as_bytes()), &json!([edit(121, 161, URN_1_AND_2)])).expect(&[403, 409]);
     update.checkpoint(&stack.deployment(&["late"])).expect(&[403, 409]);
     assert_eq!(stack.export_tree(), Tree::parse(T1));
+}
+
+#[test]
+fn what_superseded_checkpoints_leave_is_collected() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    // About 50 KB at rest, in a run of its own.
+    let state = |n: u64| {
+        let mut rng = Rng::new(n);
+        let mut state = stack.deployment(&["small", "large"]);
+        let filling: String = (0..12_500).map(|_| format!("{:08x}", rng.below(1 << 32))).collect();
+        state["deployment"]["resources"][2]["inputs"]["filling"] = filling.into();
+        state
+    };
+    stack.import(&state(1)).ok();
+    for round in 0..4 {
+        let update = stack.start_checkpoints();
+        // What was collected in a round before comes again.
+        (2..22).chain([100 + round]).for_each(|n| _ = update.checkpoint(&state(n)).ok());
+        update.complete("succeeded").ok();
+        if round == 1 {
+            server.crash_and_restart();
+        }
+    }
+    let db = server.database();
+    let bytes_left = || -> i64 {
+        let sql = "SELECT sum(length(body)) FROM run_bodies";
+        db.query_row(sql, [], |row| row.get(0)).expect("a sum")
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while bytes_left() > 6 * 60_000 {
+        assert!(Instant::now() < deadline, "{} bytes are left", bytes_left());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(bytes_left() > 5 * 45_000, "five states are needed, and {} bytes are left", bytes_left());
+    assert_eq!(stack.get("/export/1").ok().json(), state(1));
+    for version in 2..=5 {
+        assert_eq!(stack.get(&format!("/export/{version}")).ok().json(), state(98 + version));
+    }
 }

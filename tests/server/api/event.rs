@@ -170,3 +170,35 @@ fn events_that_were_acknowledged_survive_a_crash() {
     server.crash_and_restart();
     assert_eq!(update.events().len(), 60);
 }
+
+#[test]
+fn events_can_be_asked_for_by_their_resource() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_update();
+    // As Go writes it; what it stands for has a plain ampersand.
+    let (a, b) = (stack.urn("test:index:Thing", "a&b"), stack.urn("test:index:Thing", "b"));
+    let written = a.replace('&', "\\u0026");
+    let body = format!(
+        r#"{{"events":[
+            {{"sequence":0,"resourcePreEvent":{{"metadata":{{"op":"create","urn":"{written}"}}}}}},
+            {{"sequence":1,"resOutputsEvent":{{"metadata":{{"op":"create","urn":"{b}","new":{{"parent":"{written}"}}}}}}}},
+            {{"sequence":2,"diagnosticEvent":{{"urn":"{written}","message":"about it"}}}},
+            {{"sequence":3,"policyEvent":{{"resourceUrn":"{written}"}}}},
+            {{"sequence":4,"stdoutEvent":{{"message":"{written}"}}}}]}}"#
+    );
+    let request = Request::new("POST", update.path("/events/batch")).lease(&update.token);
+    stack.send(&request.bytes(body)).ok();
+    update.complete("succeeded").ok();
+    let about = |urn: &str| -> Vec<Value> {
+        let escaped = urn.replace(':', "%3A").replace('&', "%26");
+        let page = stack.get(&format!("/update/{}/events?urn={escaped}", update.id)).ok().json();
+        assert_eq!(page["continuationToken"], Value::Null);
+        page["events"].as_array().expect("events").iter().map(|event| event["sequence"].clone()).collect()
+    };
+    assert_eq!(about(&a), [0, 2, 3]);
+    assert_eq!(about(&b), [1]);
+    assert_eq!(about("urn:pulumi:dev::web::test:index:Thing::c"), [json!(null); 0]);
+    // What its numbers mean is not known: better said than ignored.
+    stack.get(&format!("/update/{}/events?type=4", update.id)).expect(&[400]);
+}

@@ -46,7 +46,7 @@ fn an_entry_tells_all_about_its_update() {
     }
     let (start, end) =
         (entry["startTime"].as_i64().expect("startTime"), entry["endTime"].as_i64().expect("endTime"));
-    assert!(start > 1_700_000_000 && (start..start + 60).contains(&end), "{start} to {end}");
+    assert!(1_700_000_000 < start && start <= end, "{start} to {end}");
     assert!(entry["resourceChanges"].is_null() || entry["resourceChanges"] == json!({}), "{entry}");
     assert_eq!(stack.get("/updates/latest").expect(&[200]).json()["info"], *entry);
 }

@@ -36,7 +36,7 @@ fn what_happens_is_counted() {
     is(r#"pulumi_backend_requests_total{method="-",route="none",status="404"}"#, 1.0);
     is("pulumi_backend_stacks", 1.0);
     is("pulumi_backend_leases", 1.0);
-    is("pulumi_backend_journal_batches", 1.0);
+    is("pulumi_backend_journal_entries", 1.0);
     is("pulumi_backend_writer_failed_commits_total", 0.0);
     for name in [
         "pulumi_backend_writer_commit_seconds_count",

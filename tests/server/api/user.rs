@@ -26,7 +26,7 @@ fn unqualified_stack_names_go_to_the_organization() {
 fn calls_without_a_valid_token_are_asked_to_log_in() {
     let server = TestServer::start();
     let stack = server.create_stack("web", "dev");
-    for credentials in ["", "token ", "token", "Basic YTpi", "nonsense"] {
+    for credentials in ["", "token ", "token", "Basic YTo=", "Basic b", "nonsense"] {
         for (method, target) in [
             ("GET", "/api/user".to_string()),
             ("GET", "/api/user/stacks".into()),
@@ -44,7 +44,7 @@ fn calls_without_a_valid_token_are_asked_to_log_in() {
 #[test]
 fn any_other_token_is_the_same_user_in_the_open_mode() {
     let server = TestServer::start();
-    for credentials in ["token x", "token pul-0123456789", "Bearer x"] {
+    for credentials in ["token x", "token pul-0123456789", "Bearer x", "Basic YTpi"] {
         let user = server.send(&Request::new("GET", "/api/user").authorization(credentials)).expect(&[200]);
         assert_eq!(user.json()["githubLogin"], "admin");
     }

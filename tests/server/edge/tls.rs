@@ -108,5 +108,6 @@ fn settings_that_do_not_go_together_are_refused() {
     check(&["--tls-local-ca", "a b"], "is neither a host name nor an IP address");
     check(&["--trusted-proxies", "10.0.0.1"], "trusted-proxies: does nothing without --behind-proxy");
     check(&["--behind-proxy", "--trusted-proxies", "ten"], "is neither an IP address");
+    check(&["--addr", ":0", "--single-tenant-token", "a-token-for-all-of-us"], "--tls-local-ca NAMES");
     check(&["--tls=maybe"], "tls: 'maybe' is neither true nor false");
 }

@@ -8,6 +8,7 @@ use crate::support::json::Tree;
 use crate::support::seed::Rng;
 use crate::support::stack::{TestStack, create_update_body};
 use crate::support::update::TestUpdate;
+use pulumi_backend::clock::Clock;
 use serde_json::{Value, json};
 use std::io;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const EVENTS_MAX: usize = 50;
 const EVENT_BATCHES_AT_ONCE: usize = 3;
 /// Journal entries in one batch, at most.
 const ENTRIES_MAX: usize = 100;
+
+/// After so long without a renewal an update has ended.
+pub const LEASE_AND_GRACE_SECS: i64 = 361;
 
 /// How an update saves its state.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -48,8 +52,8 @@ pub struct Cli<'a> {
     pub stack: TestStack<'a>,
     /// How long it tries.
     pub patience: Patience,
-    /// Nobody cancels the update of a CLI that is gone; its lease runs out.
-    pub is_lease_left_to_run_out: bool,
+    /// If given, nobody cancels the update of a CLI that is gone: on this clock its lease runs out.
+    pub lease_clock: Option<Clock>,
 }
 
 /// What became of an update that was carried through.
@@ -145,17 +149,18 @@ impl Cli<'_> {
             Ending::Succeeded => self.retried(&update.complete_request("succeeded")).ok(),
             Ending::Failed => self.retried(&update.complete_request("failed")).ok(),
             Ending::Cancelled => {
-                if self.is_lease_left_to_run_out {
-                    self.wait_until_free();
-                } else {
-                    self.retried(&update.cancel_request()).expect(&[200, 204, 409]);
+                match &self.lease_clock {
+                    Some(clock) => self.let_the_lease_run_out(clock),
+                    None => drop(self.retried(&update.cancel_request()).expect(&[200, 204, 409])),
                 }
                 self.retried(&update.renew_request(300)).expect(&[403])
             }
         };
     }
 
-    fn wait_until_free(&self) {
+    /// The housekeeper looks for it in its own time.
+    fn let_the_lease_run_out(&self, clock: &Clock) {
+        clock.jump(LEASE_AND_GRACE_SECS);
         let began = Instant::now();
         let is_held =
             || self.retried(&self.stack.request("GET", "")).ok().json()["currentOperation"].is_object();

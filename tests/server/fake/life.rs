@@ -11,6 +11,7 @@ use crate::support::json::Tree;
 use crate::support::seed::Rng;
 use crate::support::server::ORG;
 use crate::support::stack::TestStack;
+use pulumi_backend::clock::Clock;
 use serde_json::{Value, json};
 
 /// One stack, what was done to it, and what must have come of it.
@@ -40,8 +41,7 @@ struct Past {
 impl<'a> Life<'a> {
     /// A new stack whose calls go through `client`; nothing when the answer to its creation was lost.
     pub fn new(client: &'a Client, project: &str, seed: u64, patience: Patience) -> Option<Life<'a>> {
-        let cli =
-            Cli { stack: TestStack::new(client, project, "dev"), patience, is_lease_left_to_run_out: false };
+        let cli = Cli { stack: TestStack::new(client, project, "dev"), patience, lease_clock: None };
         let body = json!({ "stackName": "dev", "tags": { "pulumi:project": project } });
         client.send(&Request::new("POST", format!("/api/stacks/{ORG}/{project}")).json(&body)).ok()?.ok();
         let mut rng = Rng::new(seed);
@@ -52,9 +52,9 @@ impl<'a> Life<'a> {
         Some(Life { cli, rng, program, writer, secrets_provider, state, past: Vec::new(), n_messages: 0 })
     }
 
-    /// The same, but nobody cancels updates whose CLI is gone.
-    pub fn leaving_leases_to_run_out(mut self) -> Life<'a> {
-        self.cli.is_lease_left_to_run_out = true;
+    /// The same, but nobody cancels updates whose CLI is gone; the server lives by `clock`.
+    pub fn leaving_leases_to_run_out(mut self, clock: &Clock) -> Life<'a> {
+        self.cli.lease_clock = Some(clock.clone());
         self
     }
 

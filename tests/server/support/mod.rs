@@ -1,11 +1,15 @@
 //! What the tests speak with: a running server, its stacks and updates, and the bytes between.
 
+pub mod clocked;
 pub mod command;
 pub mod deployment;
 pub mod golden;
 pub mod gzip;
 pub mod http;
 pub mod json;
+#[cfg(feature = "tls")]
+pub mod oidc;
+pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;

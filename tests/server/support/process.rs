@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a start or a clean stop may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder that goes away with its owner, unless the test panicked: then it stays to be looked at.
 pub struct TempDir(PathBuf);
@@ -59,7 +59,7 @@ impl ServerProcess {
     pub fn start(extra_args: &[&str]) -> ServerProcess {
         let dir = Arc::new(TempDir::new("server"));
         let extra_args = extra_args.iter().map(|arg| arg.to_string()).collect();
-        ServerProcess::launch(dir, "127.0.0.1:0", extra_args, Arc::default())
+        ServerProcess::launch(dir, "127.0.0.1:0", extra_args, Arc::default(), Instant::now() + PATIENCE)
     }
 
     fn launch(
@@ -67,14 +67,9 @@ impl ServerProcess {
         addr: &str,
         extra_args: Vec<String>,
         log: Arc<Mutex<String>>,
+        deadline: Instant,
     ) -> ServerProcess {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pulumi-backend"))
-            .args(["--addr", addr, "--db"])
-            .arg(dir.path().join("pulumi-backend.db"))
-            .args(&extra_args)
-            .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("PULUMI_")))
-            .stdin(Stdio::null())
+        let mut child = command(&dir, addr, &extra_args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -82,21 +77,32 @@ impl ServerProcess {
         collect(child.stdout.take().expect("piped"), log.clone());
         collect(child.stderr.take().expect("piped"), log.clone());
         let mut server = ServerProcess { child, scheme: "", address: String::new(), dir, extra_args, log };
-        server.address = server.wait_for_address();
-        server
+        if let Some(address) = server.wait_for_address() {
+            server.address = address;
+            return server;
+        }
+        // A connection of somebody else's may be using the port from its other end.
+        assert!(Instant::now() < deadline, "the port stays in use; the log:\n{}", server.log());
+        let (dir, extra_args, log) = (server.dir.clone(), server.extra_args.clone(), server.log.clone());
+        log.lock().expect("log").clear();
+        ServerProcess::launch(dir, addr, extra_args, log, deadline)
     }
 
-    /// The start-up lines name the address; without them after `PATIENCE` the test fails with the log.
-    fn wait_for_address(&mut self) -> String {
+    /// The start-up lines name the address; without them after `PATIENCE` the test fails with the log. `None`: its
+    /// port is taken.
+    fn wait_for_address(&mut self) -> Option<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
             let after = log.split_once("listening on http").map(|(_, after)| after);
             if let Some((url, _)) = after.and_then(|after| after.split_once(char::is_whitespace)) {
                 self.scheme = if url.starts_with('s') { "https" } else { "http" };
-                return url.trim_start_matches("s://").trim_start_matches("://").to_string();
+                return url.split_once("://").map(|(_, address)| address.to_string());
             }
             if let Some(status) = self.child.try_wait().expect("ask for the server's status") {
+                if self.has_logged("in use") {
+                    return None;
+                }
                 panic!("the server ended with {status} before it listened; its log:\n{log}");
             }
             assert!(Instant::now() < deadline, "the server did not start in time; its log:\n{log}");
@@ -127,6 +133,15 @@ impl ServerProcess {
     /// Everything the server printed so far, over all its starts.
     pub fn log(&self) -> String {
         self.log.lock().expect("log").clone()
+    }
+
+    /// Whether a process that has ended said this: its last lines may come a moment after its end.
+    fn has_logged(&self, text: &str) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !self.log().contains(text) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.log().contains(text)
     }
 
     /// SIGKILL, as a power cut would: nothing is flushed, nobody is asked.
@@ -168,8 +183,9 @@ impl ServerProcess {
     /// As `restart`, with other arguments from now on.
     pub fn restart_with(&mut self, extra_args: &[String]) {
         self.log.lock().expect("log").clear();
-        let next =
-            ServerProcess::launch(self.dir.clone(), &self.address, extra_args.to_vec(), self.log.clone());
+        let (dir, log) = (self.dir.clone(), self.log.clone());
+        let deadline = Instant::now() + PATIENCE;
+        let next = ServerProcess::launch(dir, &self.address, extra_args.to_vec(), log, deadline);
         *self = next;
     }
 }
@@ -183,6 +199,14 @@ impl Drop for ServerProcess {
             eprintln!("--- server log\n{}---", self.log());
         }
     }
+}
+
+fn command(dir: &TempDir, addr: &str, extra_args: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pulumi-backend"));
+    command.args(["--addr", addr, "--db"]).arg(dir.path().join("pulumi-backend.db")).args(extra_args);
+    command.env_clear().envs(std::env::vars().filter(|(name, _)| !name.starts_with("PULUMI_")));
+    command.stdin(Stdio::null());
+    command
 }
 
 /// Copies what the server prints into `log`, so that its pipe never fills and a failure can show it.

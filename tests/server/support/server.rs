@@ -38,6 +38,19 @@ impl TestServer {
         process.restart();
     }
 
+    /// Its database, beside the server that has it open.
+    pub fn database(&self) -> rusqlite::Connection {
+        let path = self.folder().join("pulumi-backend.db");
+        let conn = rusqlite::Connection::open(path).expect("open the server's database");
+        conn.busy_timeout(std::time::Duration::from_secs(30)).expect("wait for the server");
+        conn
+    }
+
+    /// What it has printed since its start.
+    pub fn log(&self) -> String {
+        self.process.lock().expect("process").log()
+    }
+
     /// The folder of the database and the key.
     pub fn folder(&self) -> PathBuf {
         self.process.lock().expect("process").dir().to_path_buf()

@@ -1,0 +1,274 @@
+//! What a running update has written, and what state that gives.
+//!
+//! Mostly it is worked out from digests: the texts of what the update did not touch stay on disk, unopened. Where a
+//! rule needs the texts, and where something is not sound, all of them are read: the sentences name resources.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::State;
+use crate::call;
+use crate::crypto::keyring::StackKey;
+use crate::domain::deployment::Deployment;
+use crate::domain::digest::{Digester, Digests, is_sound};
+use crate::domain::integrity;
+use crate::domain::journal::{self, Entry, Manifest, Slot, Source};
+use crate::domain::resource::resource_facts;
+use crate::error::Error;
+use crate::store::sketch::{Opened, Sketch, Text};
+use crate::store::update::{EndState, Progress, Update};
+use crate::store::version::{self, Draft, Encoded, Known};
+use crate::store::{self, Connection};
+
+/// What an update has written; there is something.
+pub struct Written<'w> {
+    conn: &'w Connection,
+    key: &'w StackKey,
+    update: &'w Update,
+    progress: Progress,
+    content: Content,
+}
+
+enum Content {
+    /// Its last checkpoint is stored under this id.
+    Checkpoint(i64),
+    Journal {
+        /// What it started from.
+        base: Box<Sketch>,
+        /// Batches of entries, in order of arrival.
+        batches: Vec<String>,
+        cli_version: String,
+    },
+}
+
+/// How an update ends.
+pub struct Outcome {
+    /// How far it had come.
+    pub progress: Progress,
+    /// What it leaves.
+    pub state: EndState,
+    /// What is not sound in that, a sentence a line.
+    pub findings: Option<String>,
+}
+
+impl Default for Outcome {
+    /// That of an update which wrote nothing.
+    fn default() -> Outcome {
+        Outcome { progress: Progress::default(), state: EndState::Base, findings: None }
+    }
+}
+
+impl<'w> Written<'w> {
+    /// What the update has written so far; nothing if there is nothing.
+    pub fn read(
+        conn: &'w Connection,
+        key: &'w StackKey,
+        update: &'w Update,
+    ) -> Result<Option<Written<'w>>, Error> {
+        let progress = store::update::find_progress(conn, update.id)?;
+        let content = if let Some(found) = store::checkpoint::find(conn, update.id)? {
+            Content::Checkpoint(found.deployment_id)
+        } else if progress != Progress::default() {
+            let base = match update.base_deployment_id {
+                Some(id) => Sketch::read(conn, key, id)?,
+                None => Sketch::empty(),
+            };
+            Content::Journal {
+                base: Box::new(base),
+                batches: store::journal::list_batches(conn, key, update)?,
+                cli_version: cli_version(conn, key, update)?,
+            }
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Written { conn, key, update, progress, content }))
+    }
+
+    /// The stack's deployment with all that has been reported. `now` is for the manifest, RFC 3339.
+    pub fn current(&self, now: String) -> Result<State, Error> {
+        let (base, entries, manifest) = match &self.content {
+            Content::Checkpoint(id) => return Ok(State::Stored(*id)),
+            Content::Journal { base, batches, cli_version } => {
+                (base, self.entries(batches)?, Manifest { time: now, version: cli_version.clone() })
+            }
+        };
+        if let Some(Outlined { head, texts, tail, .. }) = self.outlined(base, &entries, &manifest)? {
+            return Ok(State::Running(base.write(self.conn, self.key, &head, &tail, &texts)?));
+        }
+        let text = base.to_text(self.conn, self.key)?;
+        Ok(State::Running(self.replayed(&text, &entries, &manifest)?.deployment.to_text()))
+    }
+
+    /// What the update leaves if it ends now. `now` is for the manifest, RFC 3339.
+    ///
+    /// The cost follows what was reported, but for a pass over the digests of the base.
+    pub fn outcome(self, now: String) -> Result<Outcome, Error> {
+        let (state, findings) = match &self.content {
+            _ if self.update.is_dry_run => (EndState::Base, Vec::new()),
+            Content::Checkpoint(id) => (EndState::Checkpoint(*id), self.findings_of_stored(*id)?),
+            Content::Journal { base, batches, cli_version } => {
+                let manifest = Manifest { time: now, version: cli_version.clone() };
+                let entries = self.entries(batches)?;
+                let (encoded, findings) = match self.outlined(base, &entries, &manifest)? {
+                    Some(outlined) if outlined.is_sound()? => self.encode(base, outlined)?,
+                    _ => self.encode_replayed(base, &entries, &manifest)?,
+                };
+                (EndState::Written(encoded), findings)
+            }
+        };
+        let findings = (!findings.is_empty()).then(|| findings.join("\n"));
+        Ok(Outcome { progress: self.progress, state, findings })
+    }
+
+    fn failed(&self, cause: Error) -> Error {
+        Error::internal(format!("work out the state of update {}", self.update.uid), cause)
+    }
+
+    fn entries<'b>(&self, batches: &'b [String]) -> Result<Vec<Entry<'b>>, Error> {
+        let mut entries = Vec::new();
+        for batch in batches {
+            entries.extend(journal::parse_batch(batch).map_err(|cause| self.failed(cause))?);
+        }
+        Ok(entries)
+    }
+
+    /// What is not sound in a stored deployment.
+    fn findings_of_stored(&self, deployment_id: i64) -> Result<Vec<String>, Error> {
+        let sketch = Sketch::read(self.conn, self.key, deployment_id)?;
+        if is_sound(&sketch.header()?, sketch.digests()) {
+            return Ok(Vec::new());
+        }
+        let text = sketch.to_text(self.conn, self.key)?;
+        let deployment = Deployment::parse(&text).map_err(|cause| self.failed(cause))?;
+        Ok(integrity::check(&deployment).into_iter().collect())
+    }
+
+    /// The replay without the base's texts, where that is possible.
+    fn outlined<'e>(
+        &self,
+        base: &Sketch,
+        entries: &[Entry<'e>],
+        manifest: &Manifest,
+    ) -> Result<Option<Outlined<'e>>, Error> {
+        let mut brought = Brought::new(version::digester(self.key));
+        let flags_of = |text| brought.index(text).map(|index| brought.digests.get(index).flags);
+        let outline = journal::outline(&base.header()?, &base.flags(), entries, manifest, flags_of);
+        let Some(outline) = outline.map_err(|cause| self.failed(cause))? else { return Ok(None) };
+        let mut outlined = Outlined {
+            head: outline.head,
+            texts: Vec::with_capacity(outline.slots.len()),
+            digests: Digests::with_capacity(outline.slots.len()),
+            tail: outline.tail,
+            findings: outline.findings,
+        };
+        let mut opened = Opened::new(base, self.conn, self.key)?;
+        for slot in &outline.slots {
+            match slot.source {
+                _ if slot.is_marked() => {
+                    let text = marked(slot, base, &mut opened)?;
+                    brought.digester.push(&mut outlined.digests, &resource_facts(&text)?, text.len());
+                    outlined.texts.push(Text::New(Cow::Owned(text)));
+                }
+                Source::Kept(index) => {
+                    outlined.digests.push(base.digest(base.place(index)));
+                    outlined.texts.push(Text::Stored(base.place(index)));
+                }
+                Source::Brought(text) => {
+                    let index = brought.index(text)?;
+                    outlined.digests.push(brought.digests.get(index));
+                    outlined.texts.push(Text::New(Cow::Borrowed(text)));
+                }
+            }
+        }
+        Ok(Some(outlined))
+    }
+
+    fn encode(&self, base: &Sketch, outlined: Outlined<'_>) -> Result<(Encoded, Vec<String>), Error> {
+        let Outlined { head, texts, digests, tail, findings } = outlined;
+        let known = Known { conn: self.conn, stack_id: self.update.stack_id, sketch: base };
+        let draft = Draft { head: &head, texts, digests, tail: &tail };
+        Ok((Encoded::new(self.key, &draft, Some(&known))?, findings))
+    }
+
+    /// The same by a replay of all texts.
+    fn encode_replayed(
+        &self,
+        base: &Sketch,
+        entries: &[Entry<'_>],
+        manifest: &Manifest,
+    ) -> Result<(Encoded, Vec<String>), Error> {
+        let text = base.to_text(self.conn, self.key)?;
+        let journal::Replayed { deployment, mut findings } = self.replayed(&text, entries, manifest)?;
+        let digests = version::digests(&deployment, self.key).map_err(|cause| self.failed(cause))?;
+        if !is_sound(&deployment.header()?, digests.iter()) {
+            findings.extend(integrity::check(&deployment));
+        }
+        let encoded = Encoded::whole(self.conn, self.key, self.update.stack_id, &deployment, digests)?;
+        Ok((encoded, findings))
+    }
+
+    fn replayed<'t>(
+        &self,
+        base: &'t str,
+        entries: &[Entry<'t>],
+        manifest: &Manifest,
+    ) -> Result<journal::Replayed<'t>, Error> {
+        let base = Deployment::parse(base).map_err(|cause| self.failed(cause))?;
+        journal::replay(base, entries, manifest).map_err(|cause| self.failed(cause))
+    }
+}
+
+/// The result of a replay, with the texts of the base still on disk.
+struct Outlined<'e> {
+    head: String,
+    texts: Vec<Text<'e>>,
+    digests: Digests,
+    tail: String,
+    findings: Vec<String>,
+}
+
+impl Outlined<'_> {
+    fn is_sound(&self) -> Result<bool, Error> {
+        let header = crate::domain::deployment::Header::of(&self.head, &self.tail)?;
+        Ok(is_sound(&header, self.digests.iter()))
+    }
+}
+
+/// The text of a slot in which something is set.
+fn marked(slot: &Slot<'_>, base: &Sketch, opened: &mut Opened<'_>) -> Result<String, Error> {
+    let kept = match slot.source {
+        Source::Kept(index) => opened.text(base.place(index))?.to_owned(),
+        Source::Brought(_) => String::new(),
+    };
+    Ok(slot.text(|_| Cow::Owned(kept))?.into_owned())
+}
+
+/// Digests of the states that a journal brought, each made once.
+struct Brought {
+    digester: Digester,
+    digests: Digests,
+    /// Where a text stands in memory → place in `digests`.
+    places: HashMap<*const u8, usize>,
+}
+
+impl Brought {
+    fn new(digester: Digester) -> Brought {
+        Brought { digester, digests: Digests::default(), places: HashMap::new() }
+    }
+
+    fn index(&mut self, text: &str) -> Result<usize, Error> {
+        let next = self.digests.len();
+        let place = *self.places.entry(text.as_ptr()).or_insert(next);
+        if place == next {
+            self.digester.push(&mut self.digests, &resource_facts(text)?, text.len());
+        }
+        Ok(place)
+    }
+}
+
+/// The version of the CLI that runs an update, for the manifest of what it leaves.
+fn cli_version(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
+    let program = store::program::read(conn, key, update)?;
+    let program: crate::program::Program = call::parse(&program)?;
+    Ok(program.metadata.environment.get("pulumi.version").cloned().unwrap_or_default())
+}

@@ -1,0 +1,59 @@
+//! What the rows of updates hold in sealed texts: the create request, which tells the whole configuration of a stack,
+//! and what is not sound in the state that an update left.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::update::Update;
+use super::{Tx, sealed};
+use crate::crypto::keyring::StackKey;
+use crate::error::Error;
+
+/// Makes a create request ready for its row.
+pub fn seal(key: &StackKey, update_uid: &str, text: &str, deflated: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    sealed::seal_text(key, &label(update_uid), text, deflated)
+}
+
+/// Makes what is not sound in a state ready for the row of its update.
+pub fn seal_findings(
+    key: &StackKey,
+    update_uid: &str,
+    findings: Option<&str>,
+) -> Result<Option<Vec<u8>>, Error> {
+    let seal = |findings| sealed::seal_text(key, &findings_label(update_uid), findings, None);
+    findings.map(seal).transpose()
+}
+
+fn label(update_uid: &str) -> String {
+    format!("program {update_uid}")
+}
+
+fn findings_label(update_uid: &str) -> String {
+    format!("findings {update_uid}")
+}
+
+/// What `seal` made ready.
+pub(super) fn open(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
+    let what = format!("the create request of update {update_uid}");
+    sealed::open_text(key, &label(update_uid), sealed, &what)
+}
+
+/// What `seal_findings` made ready.
+pub(super) fn open_findings(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<String, Error> {
+    let what = format!("the findings of update {update_uid}");
+    sealed::open_text(key, &findings_label(update_uid), sealed, &what)
+}
+
+/// Stores what `seal` made ready.
+pub(super) fn insert(tx: &Tx, update_id: i64, program: &[u8]) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO programs (update_id, body) VALUES (?1, ?2)";
+    tx.conn.prepare_cached(SQL)?.execute((update_id, program))?;
+    Ok(())
+}
+
+/// The create request of an update, as it came.
+pub fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
+    const SQL: &str = "SELECT body FROM programs WHERE update_id = ?1";
+    let sealed: Option<Vec<u8>> =
+        conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0)).optional()?;
+    open(key, &update.uid, &sealed.unwrap_or_default())
+}

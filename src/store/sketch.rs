@@ -1,0 +1,306 @@
+//! A stored deployment without its texts: its header, its order, and the facts of its resources. What is looked at
+//! in it is opened run by run.
+
+use std::ops::Range;
+
+use rusqlite::{CachedStatement, Connection};
+
+use super::chunk::{self, Bond, RunHash};
+use super::packed::{damaged, read_number, unpack, unzigzag};
+use crate::crypto::keyring::StackKey;
+use crate::domain::deployment::{Deployment, Header};
+use crate::domain::digest::{Digest, Digests};
+use crate::domain::resource::ResourceFlags;
+use crate::error::Error;
+
+/// What is known of a stored deployment without its texts: about 60 bytes for each resource.
+pub struct Sketch {
+    /// Its row; none for the deployment of a stack that never had one.
+    pub deployment_id: Option<i64>,
+    head: String,
+    tail: String,
+    /// Of each resource, in the deployment's order: its place in `digests`.
+    places: Vec<u32>,
+    digests: Digests,
+    runs: Vec<StoredRun>,
+}
+
+/// A run that is on disk.
+#[derive(Clone, Copy)]
+pub struct StoredRun {
+    /// Its row.
+    pub id: i64,
+    /// Its hash.
+    pub hash: RunHash,
+    /// The place of its first resource.
+    start: u32,
+}
+
+/// One resource's text, of a deployment made from a stored one.
+pub enum Text<'t> {
+    /// The stored one at this place of the sketch.
+    Stored(usize),
+    /// Another.
+    New(std::borrow::Cow<'t, str>),
+}
+
+/// Texts of resources.
+#[derive(Default)]
+pub struct Resources {
+    /// One after the other, with a comma between them.
+    text: String,
+    lens: Vec<usize>,
+}
+
+impl Resources {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.lens.iter().scan(0, |start, len| {
+            let text = &self.text[*start..*start + len];
+            *start += len + 1;
+            Some(text)
+        })
+    }
+}
+
+impl Sketch {
+    /// That of a stack that was never updated.
+    pub fn empty() -> Sketch {
+        let Deployment { head, tail, .. } = Deployment::empty();
+        Sketch {
+            deployment_id: None,
+            head: head.into_owned(),
+            tail: tail.into_owned(),
+            places: Vec::new(),
+            digests: Digests::default(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// That of a stored deployment. It must be there; one that is damaged is an error of ours.
+    pub fn read(conn: &Connection, key: &StackKey, deployment_id: i64) -> Result<Sketch, Error> {
+        const SQL: &str = "SELECT n_resources, header, resource_order, runs FROM deployments WHERE id = ?1";
+        let mut statement = conn.prepare_cached(SQL)?;
+        let (n_resources, header, order, runs): (usize, Vec<u8>, Vec<u8>, Vec<u8>) =
+            statement.query_row([deployment_id], |row| row.try_into())?;
+        let mut bond = Bond::new(n_resources, &order);
+        // A damaged number must not be taken for an amount of memory.
+        let mut digests = Digests::with_capacity(n_resources.min(order.len().saturating_mul(8).max(1)));
+        let runs = read_runs(conn, key, &runs, &mut bond, &mut digests)?;
+        let (head, tail) = chunk::open_header(&header, bond, key)?;
+        let places = unpack(&order, n_resources)?;
+        if digests.len() != n_resources || places.iter().any(|place| *place as usize >= n_resources) {
+            return Err(damaged("lacks a run"));
+        }
+        Ok(Sketch { deployment_id: Some(deployment_id), head, tail, places, digests, runs })
+    }
+
+    /// How many resources it has.
+    pub fn n_resources(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Everything but the resources.
+    pub fn header(&self) -> Result<Header<'_>, Error> {
+        Header::of(&self.head, &self.tail)
+    }
+
+    /// The texts of all resources, in the deployment's order.
+    pub fn texts(&self) -> Vec<Text<'static>> {
+        self.places.iter().map(|place| Text::Stored(*place as usize)).collect()
+    }
+
+    /// What a replay needs to know of each resource, in the deployment's order.
+    pub fn flags(&self) -> Vec<ResourceFlags> {
+        self.digests().map(|digest| digest.flags).collect()
+    }
+
+    /// The digest of each resource, in the deployment's order.
+    pub fn digests(&self) -> impl ExactSizeIterator<Item = Digest<'_>> {
+        self.places.iter().map(|place| self.digests.get(*place as usize))
+    }
+
+    /// The place of the resource with this index in the deployment's order.
+    pub fn place(&self, index: usize) -> usize {
+        self.places[index] as usize
+    }
+
+    /// The digest of the resource at a place.
+    pub fn digest(&self, place: usize) -> Digest<'_> {
+        self.digests.get(place)
+    }
+
+    /// The run that holds exactly the `n` resources from `place` on.
+    pub fn find_run(&self, place: usize, n: usize) -> Option<StoredRun> {
+        let index = self.runs.binary_search_by_key(&place, |run| run.start as usize).ok()?;
+        (self.range(index).len() == n).then_some(self.runs[index])
+    }
+
+    /// The document's text.
+    pub fn to_text(&self, conn: &Connection, key: &StackKey) -> Result<String, Error> {
+        self.write(conn, key, &self.head, &self.tail, &self.texts())
+    }
+
+    /// The texts of the resources, in the deployment's order.
+    pub fn resources(&self, conn: &Connection, key: &StackKey) -> Result<Resources, Error> {
+        let text = self.write(conn, key, "", "", &self.texts())?;
+        Ok(Resources { text, lens: self.digests().map(|digest| digest.n_bytes).collect() })
+    }
+
+    /// The text of a document with some of these resources and some others: one pass over the runs, each of which
+    /// is opened alone, so that the text is in memory once.
+    pub fn write(
+        &self,
+        conn: &Connection,
+        key: &StackKey,
+        head: &str,
+        tail: &str,
+        texts: &[Text<'_>],
+    ) -> Result<String, Error> {
+        let len = |text: &Text| match text {
+            Text::Stored(place) => self.digest(*place).n_bytes,
+            Text::New(text) => text.len(),
+        };
+        let n_commas = texts.len().saturating_sub(1);
+        let n_bytes = head.len() + texts.iter().map(len).sum::<usize>() + n_commas + tail.len();
+        let mut out = vec![0; n_bytes];
+        // Of each stored resource: where it comes to stand.
+        let mut targets = vec![usize::MAX; self.digests.len()];
+        let mut at = head.len();
+        out[..at].copy_from_slice(head.as_bytes());
+        for (i, text) in texts.iter().enumerate() {
+            if i > 0 {
+                out[at] = b',';
+                at += 1;
+            }
+            match text {
+                Text::Stored(place) => targets[*place] = at,
+                Text::New(text) => out[at..at + text.len()].copy_from_slice(text.as_bytes()),
+            }
+            at += len(text);
+        }
+        out[at..].copy_from_slice(tail.as_bytes());
+        self.copy_runs(conn, key, &targets, &mut out)?;
+        String::from_utf8(out).map_err(|_| damaged("is no text"))
+    }
+
+    /// Copies each stored resource to where it is wanted.
+    fn copy_runs(
+        &self,
+        conn: &Connection,
+        key: &StackKey,
+        targets: &[usize],
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let mut bodies = Bodies::new(self, conn, key)?;
+        let mut plain = Vec::new();
+        for index in 0..self.runs.len() {
+            let range = self.range(index);
+            if targets[range.clone()].iter().all(|target| *target == usize::MAX) {
+                continue;
+            }
+            let mut at = bodies.open(index, &mut plain)?;
+            for place in range {
+                let n_bytes = self.digest(place).n_bytes;
+                if let Some(target) = Some(targets[place]).filter(|target| *target != usize::MAX) {
+                    out[target..target + n_bytes].copy_from_slice(&plain[at..at + n_bytes]);
+                }
+                at += n_bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// The places of the resources of a run.
+    fn range(&self, index: usize) -> Range<usize> {
+        let end = self.runs.get(index + 1).map_or(self.digests.len(), |next| next.start as usize);
+        self.runs[index].start as usize..end
+    }
+}
+
+fn read_runs(
+    conn: &Connection,
+    key: &StackKey,
+    mut ids: &[u8],
+    bond: &mut Bond,
+    digests: &mut Digests,
+) -> Result<Vec<StoredRun>, Error> {
+    let mut statement = conn.prepare_cached("SELECT hash, facts FROM runs WHERE id = ?1")?;
+    let mut runs = Vec::new();
+    let mut id = 0;
+    while !ids.is_empty() {
+        id += unzigzag(read_number(&mut ids)?);
+        let start = digests.len() as u32;
+        let mut rows = statement.query([id])?;
+        let row = rows.next()?.ok_or_else(|| damaged("lacks a run"))?;
+        let hash: RunHash = row.get(0)?;
+        let facts = row.get_ref(1)?.as_blob().map_err(|_| damaged("has facts of another type"))?;
+        chunk::open_facts(facts, &hash, key, digests)?;
+        bond.add(&hash);
+        runs.push(StoredRun { id, hash, start });
+    }
+    Ok(runs)
+}
+
+/// The bodies of a sketch's runs, to be read one after the other.
+struct Bodies<'s> {
+    sketch: &'s Sketch,
+    statement: CachedStatement<'s>,
+    key: &'s StackKey,
+}
+
+impl<'s> Bodies<'s> {
+    fn new(sketch: &'s Sketch, conn: &'s Connection, key: &'s StackKey) -> Result<Bodies<'s>, Error> {
+        let statement = conn.prepare_cached("SELECT body FROM run_bodies WHERE run_id = ?1")?;
+        Ok(Bodies { sketch, statement, key })
+    }
+
+    /// Opens a run into `plain`; where its texts start in that.
+    fn open(&mut self, index: usize, plain: &mut Vec<u8>) -> Result<usize, Error> {
+        let StoredRun { id, hash, .. } = self.sketch.runs[index];
+        let lens = self.sketch.range(index).map(|place| self.sketch.digest(place).n_bytes);
+        let mut rows = self.statement.query([id])?;
+        let row = rows.next()?.ok_or_else(|| damaged("lacks a run"))?;
+        let sealed = row.get_ref(0)?.as_blob().map_err(|_| damaged("has a body of another type"))?;
+        chunk::open_run(sealed, &hash, lens, self.key, plain)
+    }
+}
+
+/// Texts of a sketch's resources, looked up here and there; the two runs that were used last are kept open.
+pub struct Opened<'s> {
+    bodies: Bodies<'s>,
+    runs: [OpenRun; 2],
+}
+
+#[derive(Default)]
+struct OpenRun {
+    places: Range<usize>,
+    plain: Vec<u8>,
+    /// Where the texts start in `plain`.
+    start: usize,
+}
+
+impl<'s> Opened<'s> {
+    /// Nothing is opened yet.
+    pub fn new(sketch: &'s Sketch, conn: &'s Connection, key: &'s StackKey) -> Result<Opened<'s>, Error> {
+        Ok(Opened { bodies: Bodies::new(sketch, conn, key)?, runs: Default::default() })
+    }
+
+    /// The text of the resource at a place.
+    pub fn text(&mut self, place: usize) -> Result<&str, Error> {
+        let sketch = self.bodies.sketch;
+        if !self.runs[0].places.contains(&place) {
+            self.runs.swap(0, 1);
+        }
+        let OpenRun { places, plain, start } = &mut self.runs[0];
+        if !places.contains(&place) {
+            let index = sketch.runs.partition_point(|run| run.start as usize <= place) - 1;
+            *places = 0..0;
+            *start = self.bodies.open(index, plain)?;
+            *places = sketch.range(index);
+        }
+        let n_bytes = |place| sketch.digest(place).n_bytes;
+        let from = *start + (places.start..place).map(n_bytes).sum::<usize>();
+        std::str::from_utf8(&plain[from..from + n_bytes(place)]).map_err(|_| damaged("is no text"))
+    }
+}
