@@ -37,7 +37,7 @@ fn the_gates_own_refusals_have_the_common_fields() {
     let server = TestServer::start();
     let get = |rest: &str| format!("GET /api/user HTTP/1.1\r\nHost: x\r\n{rest}\r\n");
     let post =
-        |rest: &str| format!("POST /api/stacks/organization/a/a/decrypt HTTP/1.1\r\nHost: x\r\n{rest}\r\n");
+        |rest: &str| format!("POST /api/stacks/organization/a/a/rename HTTP/1.1\r\nHost: x\r\n{rest}\r\n");
     let cases = [
         ("what\r\n\r\n".to_string(), 400),
         ("GET /\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n".into(), 400),

@@ -119,10 +119,10 @@ fn a_body_cut_short_stores_nothing() {
         let mut stream = connect(server.client.address()).expect("connect");
         let path = stack.path("/import");
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: token x\r\n");
+        let request = Request::new("POST", path).bytes(body.clone());
         stream.write_all((head + &framing).as_bytes()).expect("send");
         stream.shutdown(Shutdown::Write).expect("end");
-        let answer =
-            read_response(&mut BufReader::new(stream), &Request::new("POST", path)).expect("an answer");
+        let answer = read_response(&mut BufReader::new(stream), &request).expect("an answer");
         assert_eq!(answer.status, if is_cut { 400 } else { 200 }, "{answer}");
         let kept = if is_cut { "kept" } else { "other" };
         assert!(stack.resource_names().iter().any(|name| name == kept), "{:?}", stack.resource_names());

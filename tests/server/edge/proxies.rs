@@ -5,6 +5,10 @@ use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How long the server may take to notice that a client has gone.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const ONE_A_SECOND: [&str; 2] = ["--requests-per-second-per-address", "1"];
 
@@ -57,7 +61,12 @@ fn connections_beyond_the_setting_are_told_to_come_again() {
     third.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Too many connections"), "{answer}");
     busy.clear();
-    stack.info();
+    // The server notices in its own time.
+    let deadline = Instant::now() + PATIENCE;
+    while !stack.send(&stack.request("GET", "")).is_ok() {
+        assert!(Instant::now() < deadline, "there is no room again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A connection on which a body is awaited.
