@@ -13,6 +13,13 @@ pub const BODY_BYTES_EVENTS: usize = 256 << 20;
 /// Secrets in one call: certificates and kubeconfigs, up to `BATCH_VALUES_MAX` of them.
 pub const BODY_BYTES_SECRETS: usize = 256 << 20;
 
+/// A body may inflate to so many times its size; states of many alike resources reach 60, deflate could do 1032.
+pub const INFLATE_RATIO_MAX: usize = 200;
+/// Up to this size the ratio does not matter: it is memory that anybody may use by sending as much.
+pub const INFLATE_FREE_BYTES: usize = 64 << 20;
+/// How deep JSON may be nested. The CLI's own decoder gives up beyond it; bodies of typed fields end at 128.
+pub const JSON_DEPTH_MAX: usize = 10_000;
+
 /// Values in one batch-encrypt or batch-decrypt. The CLI sends at most 1,000.
 pub const BATCH_VALUES_MAX: usize = 10_000;
 /// Jobs that may wait for the writer; one more is answered "busy, try again".

@@ -105,18 +105,29 @@ impl Server {
         }
         lines.push_str(&format!("  access  {}\n", self.data.access_line()));
         if let Some(monitors) = self.front.as_ref().and_then(|front| front.monitors.as_ref()) {
-            lines.push_str(&format!("monitors on {}\n", shown(monitors.address())));
+            lines.push_str(&format!("monitors on {}\n", shown(monitors.address(), false)));
         }
+        lines.push_str(&self.tls_line().unwrap_or_default());
+        let is_tls = self.front.as_ref().is_some_and(|front| front.edge.is_tls());
         match self.address() {
             Some(address @ LocalAddress::Tcp(_)) => {
-                let url = shown(address);
+                let url = shown(address, is_tls);
                 let local = url.replace("127.0.0.1:", "localhost:");
                 lines.push_str(&format!("listening on {url}\n\n  pulumi login {local}\n\n"));
             }
-            Some(address) => lines.push_str(&format!("listening on {}\n", shown(address))),
+            Some(address) => lines.push_str(&format!("listening on {}\n", shown(address, is_tls))),
             None => {}
         }
         lines
+    }
+
+    /// What machines have to be told that have never heard of the server's own CA.
+    fn tls_line(&self) -> Option<String> {
+        let trust_line = self.front.as_ref()?.edge.trust_line()?;
+        Some(format!(
+            "  tls     by a CA of its own. Each machine that runs pulumi trusts it with a copy of this file and the line\n          \
+             {trust_line}\n"
+        ))
     }
 
     /// Finishes what is in flight, commits, closes.
@@ -233,8 +244,8 @@ fn refuse_unsafe_address(listener: &Listener, config: &Config, has_users: bool) 
             "addr",
             format!(
                 "{addr} can be reached from other machines, and without TLS everybody on the way could read tokens \
-                 and secrets. Let a proxy do TLS and say so (--behind-proxy), or listen on this machine only \
-                 (--addr 127.0.0.1:{port})"
+                 and secrets. Give a certificate (--tls-cert, --tls-key, or --tls-local-ca NAMES for one of its own), let a \
+                 proxy do TLS and say so (--behind-proxy), or listen on this machine only (--addr 127.0.0.1:{port})"
             ),
         ));
     }
@@ -242,8 +253,9 @@ fn refuse_unsafe_address(listener: &Listener, config: &Config, has_users: bool) 
 }
 
 /// As in `pulumi login`.
-fn shown(address: &LocalAddress) -> String {
+fn shown(address: &LocalAddress, is_tls: bool) -> String {
     match address {
+        LocalAddress::Tcp(address) if is_tls => format!("https://{address}"),
         LocalAddress::Tcp(address) => format!("http://{address}"),
         LocalAddress::Unix(Some(path)) => format!("unix:{}", path.display()),
         LocalAddress::Unix(None) => "an inherited socket".into(),

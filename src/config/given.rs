@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::hint::nearest;
-use super::table::{SETTINGS, Setting};
+use super::table::{ALIASES, SETTINGS, Setting};
 use crate::error::Error;
 
 /// Before the names of settings in the environment.
@@ -212,6 +212,7 @@ fn unquoted(value: &str) -> &str {
 
 /// The setting's own spelling of its name, or the nearest known name.
 fn known(name: &str) -> Result<&'static str, Option<&'static str>> {
+    let name = ALIASES.iter().find(|(other, _)| *other == name).map_or(name, |(_, name)| name);
     let names = || SETTINGS.iter().map(|setting| setting.name);
     names().find(|known| *known == name).ok_or_else(|| nearest(name, names()))
 }

@@ -1,5 +1,6 @@
 //! Flags, environment and file → Config, checked once, at the start. One table makes parser, help and README.
 
+pub mod edge;
 pub mod given;
 pub mod hint;
 pub mod table;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use self::edge::EdgeConfig;
 use self::given::{Origin, Values};
 use crate::domain::name::OrgName;
 use crate::error::Error;
@@ -155,6 +157,8 @@ pub struct Config {
     pub management_addr: Option<SocketAddr>,
     /// Space for the data below which the server calls itself not ready.
     pub disk_free_bytes_min: u64,
+    /// How the network reaches it.
+    pub edge: EdgeConfig,
     /// Settings that were given and do nothing here, with the reason; a sentence each.
     pub remarks: Vec<String>,
 }
@@ -179,7 +183,7 @@ impl std::fmt::Debug for Secret {
 impl Config {
     /// Whether this server itself speaks TLS.
     pub fn has_tls(&self) -> bool {
-        false
+        self.edge.tls.is_some()
     }
 
     /// How long after its end a lease is still honoured, for answers that were late on the way.
@@ -193,15 +197,17 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Config, Error> {
         let text = |name| values.text(name);
         let db = PathBuf::from(text("db"));
+        let behind_proxy = switch("behind-proxy", text("behind-proxy"))?;
         let named = |name: &'static str| OrgName::parse(text(name)).map_err(|cause| invalid(name, cause));
         Ok(Config {
             addr: Addr::parse("addr", text("addr"))?,
             key_source: KeySource::from_values(values, &db),
+            edge: EdgeConfig::from_values(values, &db, behind_proxy)?,
             db,
             org: named("org")?,
             user: named("user")?,
             single_tenant_token: single_tenant_token(text("single-tenant-token"))?,
-            behind_proxy: is_on("behind-proxy", text("behind-proxy"))?,
+            behind_proxy,
             wrong_tokens_max: number("wrong-tokens", text("wrong-tokens"), 1, 1_000_000)? as u32,
             lease_secs: number("lease-duration", text("lease-duration"), 1, 86_400)? as i64,
             delta_checkpoints: match text("delta-checkpoints") {
@@ -253,10 +259,6 @@ fn single_tenant_token(text: &str) -> Result<Option<Secret>, Error> {
             format!("has at least {} characters, without spaces", limits::SINGLE_TOKEN_BYTES_MIN),
         )),
     }
-}
-
-fn is_on(name: &str, text: &str) -> Result<bool, Error> {
-    text.parse().map_err(|_| Error::invalid(name, format!("'{text}' is neither true nor false")))
 }
 
 fn invalid(name: &str, cause: Error) -> Error {

@@ -30,6 +30,9 @@ impl Setting {
     }
 }
 
+/// Other names for settings: as other backends have them.
+pub const ALIASES: &[(&str, &str)] = &[("cert", "tls-cert"), ("key", "tls-key")];
+
 /// Every setting there is.
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
@@ -42,6 +45,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "user", value: "NAME", default: "admin", help: "Without users: the user that every token stands for, and the name of the personal organization" },
     Setting { name: "single-tenant-token", value: SECRET, default: "", help: "One token for all, instead of users; better from the environment: it is the user `--user`, an administrator of `--org`" },
     Setting { name: "behind-proxy", value: SWITCH, default: "false", help: "A proxy in front of this server does TLS, so that it may listen beyond loopback without" },
+    Setting { name: "trusted-proxies", value: "LIST", default: "", help: "With --behind-proxy: addresses and networks (10.0.0.0/8) of the proxies that say for whom they call, with commas, and unix for a socket; default: those on this machine" },
+    Setting { name: "tls", value: SWITCH, default: "", help: "Whether to speak TLS; by default, if there is a certificate" },
+    Setting { name: "tls-cert", value: "FILE", default: "", help: "The certificate and its chain, PEM; read again when it changes. Also --cert" },
+    Setting { name: "tls-key", value: "FILE", default: "", help: "The key of that certificate, PEM. Also --key" },
+    Setting { name: "tls-local-ca", value: "NAMES", default: "", help: "Instead of files: a CA of its own, beside the database, and a certificate for these host names and addresses, with commas; localhost always" },
+    Setting { name: "max-connections", value: "N", default: "1024", help: "Connections in all; half of them for one address" },
+    Setting { name: "max-body-size", value: "BYTES", default: "1073741824", help: "The largest state, journal or other body, as it is sent and inflated" },
+    Setting { name: "body-memory", value: "BYTES", default: "268435456", help: "Memory for bodies in flight, as they are sent, in all; a larger body is refused" },
+    Setting { name: "requests-per-second-per-address", value: "N", default: "0", help: "Requests beyond are told to come again; 0: any number" },
     Setting { name: "wrong-tokens", value: "N", default: "30", help: "Wrong tokens of one address in a minute; those beyond are answered 429" },
     Setting { name: "lease-duration", value: "SECONDS", default: "300", help: "How long a silent CLI keeps the lock of its update; the CLI counts on 300" },
     Setting { name: "delta-checkpoints", value: "auto|on|off", default: "auto", help: "Whether CLIs may send state as text differences; auto: those before 3.225, which do not journal" },

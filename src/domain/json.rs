@@ -7,9 +7,7 @@
 use std::borrow::Cow;
 
 use crate::domain::plain;
-
-/// How deep values may be nested. The CLI's own decoder gives up beyond it.
-pub const DEPTH_MAX: usize = 10_000;
+use crate::limits;
 
 /// What may stand between values.
 pub const WHITESPACE: [char; 4] = [' ', '\n', '\t', '\r'];
@@ -192,7 +190,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(false);
         }
-        if self.closers.len() >= DEPTH_MAX {
+        if self.closers.len() >= limits::JSON_DEPTH_MAX {
             return Err(self.flaw("less nesting"));
         }
         self.closers.push(closer);

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::domain::deployment::Deployment;
-use crate::domain::json::{self, DEPTH_MAX, Flaw, Object, Scanner};
+use crate::domain::json::{self, Flaw, Object, Scanner};
 use crate::domain::urn::{ROOT_STACK_TYPE, UNKNOWN_ID, Urn, parse_provider_reference};
 use crate::error::Error;
+use crate::limits;
 
 /// The key that says what kind of value an object is. Source: sdk/go/common/resource/properties.go, `SigKey`.
 const SIGNATURE_KEY: &str = "4dabf18193072939515e22adb298388d";
@@ -181,7 +182,7 @@ impl Renamer<'_> {
                     note(&mut frames, scanner, value);
                 }
             }
-            if frames.len() > DEPTH_MAX {
+            if frames.len() > limits::JSON_DEPTH_MAX {
                 return Err(Flaw { at: scanner.position(), expected: "less nesting" });
             }
             // To the next value; what ends on the way is an envelope that is now known whole.

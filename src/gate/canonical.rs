@@ -25,6 +25,9 @@ const REQUEST_FIELDS_DROPPED: &[&str] = &[
 const REPLY_FIELDS_DROPPED: &[&str] =
     &["Connection", "Content-Length", "Keep-Alive", "Server", "Trailer", "Transfer-Encoding", "Upgrade"];
 
+/// Browsers use HTTPS only from then on, for a year.
+const STRICT_TRANSPORT: (&str, &str) = ("Strict-Transport-Security", "max-age=31536000");
+
 /// Writes the head for the engine, up to where the body's length is known; `finish_request` writes the rest.
 pub(super) fn begin_request(out: &mut Vec<u8>, head: &Head, parsed: &Parsed) {
     out.clear();
@@ -78,14 +81,39 @@ pub(super) enum Persistence {
     Said,
 }
 
+/// Fields that every answer gets which has none of that name.
+pub(super) struct Common<'a> {
+    pub fields: &'a [(&'static str, &'static str)],
+    pub is_tls: bool,
+}
+
+impl Common<'_> {
+    fn put(&self, out: &mut Vec<u8>, has: impl Fn(&str) -> bool) {
+        // Over plain HTTP anybody on the way could say it.
+        let strict = self.is_tls.then_some(&STRICT_TRANSPORT);
+        for (name, value) in self.fields.iter().chain(strict) {
+            if !has(name) {
+                put_field(out, name, value);
+            }
+        }
+    }
+}
+
 /// Writes the head of the engine's answer as the client gets it.
-pub(super) fn reply_head(out: &mut Vec<u8>, reply: &Reply, framing: ClientFraming, persistence: Persistence) {
+pub(super) fn reply_head(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    common: &Common,
+    framing: ClientFraming,
+    persistence: Persistence,
+) {
     put_status_line(out, reply.status);
     for (name, value) in lines(&reply.fields) {
         if !REPLY_FIELDS_DROPPED.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)) {
             put_field(out, name, value);
         }
     }
+    common.put(out, |name| lines(&reply.fields).any(|(there, _)| there.eq_ignore_ascii_case(name)));
     end_head(out, framing, persistence);
 }
 
@@ -94,6 +122,7 @@ pub(super) fn own_head(
     out: &mut Vec<u8>,
     status: u16,
     fields: &[(String, String)],
+    common: &Common,
     framing: ClientFraming,
     persistence: Persistence,
 ) {
@@ -101,6 +130,7 @@ pub(super) fn own_head(
     for (name, value) in fields {
         put_field(out, name, value);
     }
+    common.put(out, |name| fields.iter().any(|(there, _)| there.eq_ignore_ascii_case(name)));
     end_head(out, framing, persistence);
 }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::budget::Share;
 use super::buffer::Buffer;
-use super::canonical::{ClientFraming, Persistence, begin_request, finish_request, own_head};
+use super::canonical::{ClientFraming, Common, Persistence, begin_request, finish_request, own_head};
 use super::chunked::{Chunked, too_large};
 use super::head::{Framing, Head, Parsed, Scan};
 use super::limits::{KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, READ_BUFFER_BYTES, RESPONSE_PIECE_BYTES};
@@ -301,8 +301,9 @@ impl Connection {
         if !self.share.grow(length) {
             return Err(no_memory().into());
         }
+        // The machine may have less than the settings say.
+        self.body.try_reserve_exact(length).map_err(|_| no_memory())?;
         self.say_continue()?;
-        self.body.reserve_exact(length);
         let n_ready = self.input.unread().len().min(length);
         self.body.extend_from_slice(&self.input.unread()[..n_ready]);
         self.input.consume(n_ready);
@@ -363,10 +364,11 @@ impl Connection {
         };
         let may_follow = self.plan.is_whole && self.may_follow();
         let persistence = self.persistence(may_follow);
-        let Connection { out, transport, plan, .. } = self;
+        let Connection { out, transport, plan, shared, .. } = self;
         out.clear();
         let framing = ClientFraming::Length(answer.body.len() as u64);
-        own_head(out, answer.status, &answer.headers, framing, persistence);
+        let common = Common { fields: &shared.settings.common_fields, is_tls: transport.is_tls() };
+        own_head(out, answer.status, &answer.headers, &common, framing, persistence);
         if !plan.is_head {
             out.extend_from_slice(&answer.body);
         }

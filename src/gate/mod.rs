@@ -16,6 +16,8 @@ mod buffer;
 mod canonical;
 mod chunked;
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 pub mod limits;
 mod listener;

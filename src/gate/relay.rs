@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::Shared;
-use super::canonical::{ClientFraming, reply_head};
+use super::canonical::{ClientFraming, Common, reply_head};
 use super::connection::{Connection, End};
 use super::limits::{
     KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, RESPONSE_PIECE_BYTES, RESPONSE_PIECE_PATIENCE,
@@ -166,8 +166,10 @@ impl Connection {
 
     fn put_head(&mut self, framing: ClientFraming) {
         let persistence = self.persistence(self.may_follow());
-        self.out.clear();
-        reply_head(&mut self.out, &self.reply, framing, persistence);
+        let Connection { out, reply, transport, shared, .. } = self;
+        out.clear();
+        let common = Common { fields: &shared.settings.common_fields, is_tls: transport.is_tls() };
+        reply_head(out, reply, &common, framing, persistence);
     }
 
     fn send_out(&mut self) -> Result<bool, End> {

@@ -48,6 +48,8 @@ pub struct Settings {
     pub requests_per_sec_per_address_max: Option<u32>,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count. Their connections are not capped per address.
     pub trusted_proxies: TrustedProxies,
+    /// Names and values that every answer carries which has none of that name.
+    pub common_fields: Vec<(&'static str, &'static str)>,
     /// With it, clients must speak TLS.
     pub tls: Option<Arc<Tls>>,
 }
@@ -73,6 +75,7 @@ impl Default for Settings {
             health_paths: vec!["/healthz".into(), "/readyz".into()],
             requests_per_sec_per_address_max: None,
             trusted_proxies: TrustedProxies::default(),
+            common_fields: Vec::new(),
             tls: None,
         }
     }

@@ -8,6 +8,7 @@ use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUT
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::error::Error;
+use crate::limits;
 
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// CRC-32 and length of the content.
@@ -31,13 +32,20 @@ pub fn frame(deflated: &[u8], crc32: u32, n_bytes: usize) -> Vec<u8> {
     out
 }
 
-/// The content of a gzip file, if it is sound and not larger than `bytes_max`.
+/// The content of a gzip file, if it is sound, not larger than `bytes_max`, and no bomb.
 pub fn decompress_whole(file: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     let deflated = deflated(file)?;
     let trailer = file.last_chunk::<TRAILER_BYTES>().expect("it has a frame");
     let claimed = u32::from_le_bytes(trailer[4..].try_into().expect("four bytes")) as usize;
     let n_deflated = deflated.len();
-    let content = inflate(&file[deflated], claimed.min(n_deflated.saturating_mul(RATIO_MAX)), bytes_max)?;
+    let hint = claimed.min(n_deflated.saturating_mul(RATIO_MAX));
+    let fair_max = n_deflated.saturating_mul(limits::INFLATE_RATIO_MAX).max(limits::INFLATE_FREE_BYTES);
+    let content = inflate(&file[deflated], hint, bytes_max.min(fair_max)).map_err(|error| match error {
+        Error::TooLarge { .. } if fair_max < bytes_max => {
+            bad(&format!("it inflates to more than {} times its size", limits::INFLATE_RATIO_MAX))
+        }
+        error => error,
+    })?;
     let crc32 = u32::from_le_bytes(trailer[..4].try_into().expect("four bytes"));
     if content.len() as u32 as usize != claimed || crc32fast::hash(&content) != crc32 {
         return Err(bad("its checksum does not match; it was damaged or cut short on the way"));

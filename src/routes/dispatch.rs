@@ -79,8 +79,17 @@ pub fn admit(
         Ok(())
     };
     match checked {
-        Ok(()) => Ok(route.body_bytes_max),
+        Ok(()) => Ok(body_bytes_max(app, route)),
         Err(error) => Err(errors::response(&error).with_header("X-Pulumi-Request-ID", request_id)),
+    }
+}
+
+/// What the setting says for bodies that hold a state; the others have fixed limits, which it can only lower.
+fn body_bytes_max(app: &App, route: &Route) -> usize {
+    let setting = app.config.edge.body_bytes_max;
+    match route.body_bytes_max {
+        limits::BODY_BYTES_DEPLOYMENT.. => setting,
+        bytes_max => bytes_max.min(setting),
     }
 }
 
@@ -160,7 +169,7 @@ fn answer(
         request,
         parameters: parameters.to_vec(),
         caller,
-        body_bytes_max: route.body_bytes_max,
+        body_bytes_max: body_bytes_max(app, route),
         address,
         request_id: request_id.to_string(),
     };

@@ -55,36 +55,11 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string}"),
     ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
     ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
-    ("Token", "{id: string, name: string, description: string, owner: string, isMachine: boolean, isExchanged: boolean, created: time, createdBy: string, expires: int, isExpired: boolean, lastUsed: int, lastUsedAddress: string|null, admin: boolean, limitedTo: string|null, stacks: string[]|null}"),
-    ("NewToken", "{name?: string, description?: string, expires?: int, admin?: boolean, role?: string|null, stacks?: string[]|null}"),
-    ("MadeToken", "{id: string, name: string, tokenValue: string, expires: int}"),
-    ("Member", "{role: \"admin\"|\"member\", user: {name: string, githubLogin: string, avatarUrl: string}, created: time, knownToPulumi: boolean, virtualAdmin: boolean, fgaRole: {id: string, name: string, modifiedAt: string}}"),
-    ("Grant", "{user: string, role: string, pattern: string}"),
-    ("Issuer", "{id: string, url: string, organization: string, audience: string, claims: {*: string}, role: string, stacks: string[], lifetimeSecs: int}"),
-    ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string}"),
 ];
 
 /// What every update's creation takes and answers.
 const CREATE: &[(u16, &str)] = &[(200, "CreatedUpdate")];
 const DONE: &[(u16, &str)] = &[(200, "{}")];
-const TOKENS: &[(u16, &str)] = &[(200, "{tokens: Token[]}")];
-const GRANT: &[(&str, &str, &str)] =
-    &[("user", "string", "Whose"), ("role", "string", "Which"), ("pattern", "string", "On what")];
-const AUDIT_FILTERS: &[(&str, &str, &str)] = &[
-    ("organization", "string", "Only of this one"),
-    ("user", "string", "Only by this one"),
-    ("action", "string", "Only these"),
-    ("stack", "string", "Only on this one"),
-    ("after", "int", "From the page before"),
-    ("format", "\"csv\"|\"cef\"", "Of an export"),
-];
-const ORG_AUDIT_FILTERS: &[(&str, &str, &str)] = &[
-    ("user", "string", "Only by this one"),
-    ("eventType", "string", "Only these"),
-    ("startTime", "int", "Only up to this time, unix"),
-    ("continuationToken", "string", "From the page before"),
-    ("format", "\"csv\"|\"cef\"", "Of an export"),
-];
 const PAGES: &[(&str, &str, &str)] =
     &[("page", "int", "From 1 on"), ("pageSize", "int", "Entries on a page")];
 
@@ -185,45 +160,6 @@ pub const SHAPES: &[Shape] = &[
           ("tagValue", "string", "Only with this value of that tag"), ("continuationToken", "string", "From the page before")], "",
         &[(200, "{stacks: StackSummary[], continuationToken: string|null}")]),
     shape("listPackages", "Server", "Packages of a private registry: none", &[], "", &[(200, "{packages: any[]}")]),
-
-    shape("exchangeToken", "Users", "Gives a token for one of a trusted issuer; the body is a form", &[], "",
-        &[(200, "{access_token: string, issued_token_type: string, token_type: string, expires_in: int, scope: string}"), (400, "{code: int, message: string, error?: string, error_description?: string}")]),
-    shape("listPersonalTokens", "Tokens", "The caller's tokens", &[], "", TOKENS),
-    shape("createPersonalToken", "Tokens", "Makes a token for the caller", &[], "NewToken", &[(200, "MadeToken")]),
-    shape("deletePersonalToken", "Tokens", "Revokes a token of the caller", &[], "", &[(204, "")]),
-    shape("listOrganizationMembers", "Organizations", "The members, each with the widest role", &[], "", &[(200, "{members: Member[]}")]),
-    shape("addOrganizationMember", "Organizations", "Gives a user a role in the organization", &[], "{role?: string|null, fgaRoleId?: string|null, *: any}", &[(204, "")]),
-    shape("updateOrganizationMember", "Organizations", "Gives a member another role", &[], "{role?: string|null, fgaRoleId?: string|null, *: any}", &[(204, "")]),
-    shape("deleteOrganizationMember", "Organizations", "Takes all rights in the organization from a user", &[], "", &[(204, "")]),
-    shape("listGrants", "Organizations", "Who may do what on which stacks", &[], "", &[(200, "{grants: {user: string, role: string, pattern: string, created: time}[]}")]),
-    shape("addGrant", "Organizations", "Grants a role on stacks", &[], "Grant", &[(204, "")]),
-    shape("removeGrant", "Organizations", "Takes a grant back", GRANT, "", &[(204, "")]),
-    shape("listOrgTokens", "Tokens", "The organization's machine tokens", &[], "", TOKENS),
-    shape("createOrgToken", "Tokens", "Makes a machine token", &[], "NewToken", &[(200, "MadeToken")]),
-    shape("deleteOrgToken", "Tokens", "Revokes a machine token", &[], "", &[(204, "")]),
-    shape("listAuditLogs", "Audit", "Records of an organization, newest first", ORG_AUDIT_FILTERS, "",
-        &[(200, "{auditLogEvents: {timestamp: int, event: string, description: string, user: {name: string, githubLogin: string, avatarUrl: string}, sourceIP: string, tokenID: string, tokenName: string, authFailure: boolean}[], continuationToken: string}")]),
-    shape("exportAuditLogs", "Audit", "Records of an organization as CSV or CEF", ORG_AUDIT_FILTERS, "", &[(200, "text")]),
-
-    shape("listUsers", "Administration", "All users, with what they were granted", &[], "",
-        &[(200, "{users: {name: string, isAdmin: boolean, isDisabled: boolean, created: time, grants: {role: string, pattern: string}[]}[]}")]),
-    shape("addUser", "Administration", "Adds a user, with a first token", &[], "{name: string, isAdmin?: boolean, organizations?: string[], role?: string|null}",
-        &[(200, "{name: string, isAdmin: boolean, tokenID: string, tokenValue: string}")]),
-    shape("updateUser", "Administration", "Disables a user, or enables one again", &[], "{isDisabled: boolean}", &[(204, "")]),
-    shape("removeUser", "Administration", "Removes a user with all tokens and grants", &[], "", &[(204, "")]),
-    shape("listOrganizations", "Administration", "All organizations", &[], "", &[(200, "{organizations: {name: string, created: time}[]}")]),
-    shape("addOrganization", "Administration", "Adds an organization", &[], "{name: string}", &[(200, "{name: string}")]),
-    shape("listTokens", "Administration", "All tokens", &[], "", TOKENS),
-    shape("createToken", "Administration", "Makes a token for a user", &[], "NewToken", &[(200, "MadeToken")]),
-    shape("deleteToken", "Administration", "Revokes a token", &[], "", &[(204, "")]),
-    shape("listIssuers", "Administration", "Issuers whose tokens are exchanged", &[], "", &[(200, "{issuers: Issuer[]}")]),
-    shape("addIssuer", "Administration", "Trusts an issuer", &[], "{url: string, organization: string, audience?: string|null, claims: {*: string}, role: string, stacks?: string[]|null, keySet: any, lifetimeSecs?: int|null}", &[(200, "{id: string}")]),
-    shape("removeIssuer", "Administration", "Trusts an issuer no more", &[], "", &[(204, "")]),
-    shape("getAuditRecords", "Audit", "Records, oldest first", AUDIT_FILTERS, "", &[(200, "{records: AuditRecord[], next: int|null}")]),
-    shape("exportAuditRecords", "Audit", "Records as CSV or CEF", AUDIT_FILTERS, "", &[(200, "text")]),
-    shape("getAuditHead", "Audit", "Number and hash of the last record", &[], "", &[(200, "{sequence: int, hash: string}")]),
-    shape("verifyAuditRecords", "Audit", "Follows the chain of records", &[("head", "string", "NUMBER:HASH of a record that must be among them")], "{records?: AuditRecord[]|null}|null",
-        &[(200, "{isWhole: boolean, records: int, problem: string|null, head: {sequence: int, hash: string}|null}")]),
 
     shape("projectExists", "Stacks", "Whether a project has a stack", &[], "", &[(204, ""), (404, "")]),
     shape("createStack", "Stacks", "Makes a stack", &[], "{stackName: string, tags?: Tags|null, state?: Deployment|null, config?: any, *: any}", &[(200, "{messages: any[]}")]),

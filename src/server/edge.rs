@@ -7,14 +7,26 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::call::Door;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::edge::TlsSource;
 use crate::error::Error;
-use crate::gate::{Admission, Answer, Gate, Head, Listener, LocalAddress, Settings, Watch};
+use crate::gate::{
+    Admission, Answer, Gate, Head, Listener, LocalAddress, Settings, Tls, TrustedProxies, Watch,
+};
 use crate::http::workers::Workers;
 use crate::http::{Request, Response};
 use crate::routes::dispatch;
 
 /// A body larger than this is only read from somebody who may send it.
 const LARGE_BODY_BYTES: usize = 64 << 10;
+/// On every answer: it is data for the one who asked, no page of ours to be shown inside of another, and nothing to keep.
+const COMMON_FIELDS: [(&str, &str); 4] = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+];
 /// How long requests in flight may take to end when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -22,17 +34,20 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Edge {
     gate: Gate,
     workers: Workers,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Edge {
     /// Starts the workers on the private `socket`, then the gate in front of them.
     pub fn start(app: &Arc<App>, listener: Listener, socket: &Path) -> Result<Edge, Error> {
-        Edge::with_workers(app, listener, socket, app.config.n_workers, Door::Network)
+        let settings = settings(&app.config, &app.clock)?;
+        Edge::with_workers(app, listener, socket, app.config.n_workers, Door::Network, settings)
     }
 
-    /// As `start`, for monitors only: one of them at a time, and no other route.
+    /// As `start`, for monitors only: one of them at a time, no other route, and no TLS.
     pub fn for_monitors(app: &Arc<App>, listener: Listener, socket: &Path) -> Result<Edge, Error> {
-        Edge::with_workers(app, listener, socket, 1, Door::Management)
+        let settings = Settings { common_fields: COMMON_FIELDS.into(), ..Settings::default() };
+        Edge::with_workers(app, listener, socket, 1, Door::Management, settings)
     }
 
     /// How busy the gate is.
@@ -45,12 +60,23 @@ impl Edge {
         self.gate.local_address()
     }
 
+    /// Whether clients must speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// With a CA of its own: the line for a shell that makes `pulumi` trust it.
+    pub fn trust_line(&self) -> Option<String> {
+        self.tls.as_ref().and_then(|tls| tls.trust_line())
+    }
+
     fn with_workers(
         app: &Arc<App>,
         listener: Listener,
         socket: &Path,
         n_upstream: usize,
         door: Door,
+        settings: Settings,
     ) -> Result<Edge, Error> {
         let inner = UnixListener::bind(socket)
             .map_err(|cause| Error::internal(format!("listen on {}", socket.display()), cause))?;
@@ -58,8 +84,9 @@ impl Edge {
         let answer = move |request: &mut Request| dispatch::dispatch(&answering, request, door);
         // One more than the gate keeps busy: health checks always find a free one.
         let workers = Workers::start(inner.into(), n_upstream + 1, Arc::new(answer), dispatch::after_panic)?;
-        let gate = start_gate(app, listener, socket, n_upstream)?;
-        Ok(Edge { gate, workers })
+        let tls = settings.tls.clone();
+        let gate = start_gate(app, listener, socket, n_upstream, settings)?;
+        Ok(Edge { gate, workers, tls })
     }
 
     /// Takes no more connections, finishes what is in flight, ends the workers.
@@ -69,11 +96,40 @@ impl Edge {
     }
 }
 
-fn start_gate(app: &Arc<App>, listener: Listener, socket: &Path, n_upstream: usize) -> Result<Gate, Error> {
+/// The gate's settings as an administrator has set them.
+fn settings(config: &Config, clock: &Clock) -> Result<Settings, Error> {
+    let edge = &config.edge;
+    let n_connections = edge.connections_max;
+    let tls = match &edge.tls {
+        Some(TlsSource::Files { certificate, key }) => Some(Tls::from_files(certificate, key)?),
+        Some(TlsSource::LocalCa { folder, names }) => Some(Tls::from_local_ca(folder, names, clock.clone())?),
+        None => None,
+    };
+    Ok(Settings {
+        connections_max: n_connections,
+        connections_per_address_max: n_connections / 2,
+        waiting_max: n_connections,
+        waiting_per_address_max: n_connections / 2,
+        bodies_bytes_max: edge.bodies_bytes_max,
+        requests_per_sec_per_address_max: edge.requests_per_sec_per_address_max,
+        trusted_proxies: TrustedProxies::parse(&edge.trusted_proxies)?,
+        common_fields: COMMON_FIELDS.into(),
+        tls: tls.map(Arc::new),
+        ..Settings::default()
+    })
+}
+
+fn start_gate(
+    app: &Arc<App>,
+    listener: Listener,
+    socket: &Path,
+    n_upstream: usize,
+    settings: Settings,
+) -> Result<Gate, Error> {
     let admitting = app.clone();
     let admit = move |head: &Head<'_>| admission(&admitting, head);
     let refuse = |status: u16, sentence: &str| answer(dispatch::refuse(status, sentence));
-    Gate::start(listener, socket, n_upstream, Arc::new(admit), Arc::new(refuse), Settings::default())
+    Gate::start(listener, socket, n_upstream, Arc::new(admit), Arc::new(refuse), settings)
 }
 
 fn admission(app: &App, head: &Head<'_>) -> Admission {

@@ -37,5 +37,7 @@ mod rename;
 mod retry;
 mod secret;
 mod stack;
+#[cfg(feature = "tls")]
+mod tls;
 mod update;
 mod version;

@@ -3,6 +3,7 @@
 use pulumi_backend::gate::Settings;
 
 use crate::support::client::Client;
+use crate::support::damage::damaged;
 use crate::support::process::GateProcess;
 use crate::support::random::Random;
 
@@ -18,35 +19,6 @@ const REQUESTS: &[&str] = &[
     "DELETE /no-body HTTP/1.0\r\nConnection: close\r\n\r\n",
     "GET /bytes/3000 HTTP/1.1\r\nHost: h\r\n\r\nGET /echo HTTP/1.1\r\nHost: h\r\n\r\n",
     "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 16\r\n\r\n0123456789abcdefOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
-];
-
-/// What is likely to mean something.
-const PIECES: &[&str] = &[
-    "\r\n",
-    "\n",
-    "\r",
-    "\r\n\r\n",
-    " ",
-    "\t",
-    "\0",
-    "\u{e9}",
-    ":",
-    ",",
-    "0",
-    "99999999999999999999",
-    "-1",
-    "Content-Length: 7\r\n",
-    "Content-Length: 999999999999\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Transfer-Encoding: gzip\r\n",
-    "Host: x\r\n",
-    "Connection: close\r\n",
-    "Expect: 100-continue\r\n",
-    "0\r\n\r\n",
-    "GET / HTTP/1.1\r\n",
-    "HTTP/2.0",
-    "../..",
-    "%00",
 ];
 
 #[test]
@@ -72,7 +44,7 @@ fn ten_thousand_damaged_requests() {
 
 fn send_all(gate: &GateProcess, first_seed: u64, n: u64) {
     for seed in first_seed..first_seed + n {
-        let request = damaged(&mut Random::new(seed));
+        let request = damaged(REQUESTS, &mut Random::new(seed));
         let mut client = gate.connect();
         client.try_send(&request);
         client.end_sending();
@@ -90,26 +62,4 @@ fn statuses(client: &mut Client) -> Vec<u16> {
     let text = String::from_utf8_lossy(&client.read_to_end()).into_owned();
     let lines = text.match_indices("HTTP/1.1 ").filter(|(at, _)| *at == 0 || !text[..*at].ends_with(' '));
     lines.filter_map(|(at, _)| text.get(at + 9..at + 12)?.parse().ok()).collect()
-}
-
-fn damaged(random: &mut Random) -> Vec<u8> {
-    let mut bytes = random.pick(REQUESTS).as_bytes().to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len() + 1);
-        let to = (at + random.below(20)).min(bytes.len());
-        match random.below(7) {
-            0 => bytes.truncate(at),
-            1 => drop(bytes.drain(at..to)),
-            2 => drop(bytes.splice(at..at, bytes[at..to].to_vec())),
-            3 => drop(bytes.splice(at..at, random.pick(PIECES).bytes())),
-            4 => drop(bytes.splice(at..to, random.pick(PIECES).bytes())),
-            5 => bytes.insert(at, random.next() as u8),
-            _ => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte ^= 1 << random.below(8);
-                }
-            }
-        }
-    }
-    bytes
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::support::client::{Client, trusting, trusting_with};
-use crate::support::engine::{pattern, sum};
+use crate::support::engine::{N_WORKERS, pattern, sum};
 use crate::support::folder::Folder;
 use crate::support::{PATIENCE, PROMPT, TestGate};
 
@@ -317,6 +317,38 @@ fn clients_that_are_silent_or_talk_nonsense_delay_nobody() {
     server.connect("127.0.0.1").unwrap().get("/").expect(200);
     assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
     drop(silent);
+}
+
+/// The same machinery as without TLS, but other code reads and writes.
+#[test]
+fn attacks_over_tls() {
+    let server = TlsGate::start(&[]);
+    let connect = || server.connect("localhost").unwrap();
+    for length in ["999999999999", "18446744073709551615"] {
+        for _ in 0..N_WORKERS + 1 {
+            let mut client = connect();
+            client.send(format!("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"));
+            client.reply().expect(413);
+        }
+    }
+    let mut readers: Vec<_> = (0..N_WORKERS + 2).map(|_| connect()).collect();
+    let mut senders: Vec<_> = (0..N_WORKERS + 2).map(|_| connect()).collect();
+    for client in &mut readers {
+        client.send("GET /bytes/20000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    for client in &mut senders {
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nslow");
+    }
+    let start = Instant::now();
+    connect().get("/echo").expect(200);
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+    for client in &mut readers {
+        assert_eq!(client.reply().expect(200).body.len(), 20_000_000);
+    }
+    for client in &mut senders {
+        client.send([b'x'; 996]);
+        client.reply().expect(200);
+    }
 }
 
 /// A hello as OpenSSL sends it when told that the server's name is "127.0.0.1", which is no name.

@@ -6,6 +6,7 @@ mod support;
 mod cache;
 mod delta;
 mod deployment;
+mod fuzz;
 mod integrity;
 mod ledger;
 mod names;

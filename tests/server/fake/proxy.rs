@@ -357,8 +357,12 @@ fn forward(connection: &mut BufReader<TcpStream>, call: &Call) -> io::Result<Vec
     Ok(answer)
 }
 
+/// What the client expects of every answer.
+const COMMON: &str = "X-Pulumi-Request-ID: proxy\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
+                      Referrer-Policy: no-referrer\r\nCache-Control: no-store\r\n";
+
 /// An answer that is not the server's.
 fn own_answer(status: u16, reason: &str) -> Vec<u8> {
     let body = format!(r#"{{"code":{status},"message":"{reason}"}}"#);
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nX-Pulumi-Request-ID: proxy\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n{COMMON}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }

@@ -3,8 +3,17 @@
 
 /// `plain` as one gzip member without a name, as Go's writer makes it.
 pub fn pack(plain: &[u8]) -> Vec<u8> {
+    pack_at(plain, 1)
+}
+
+/// As `pack`, as small as it gets.
+pub fn pack_small(plain: &[u8]) -> Vec<u8> {
+    pack_at(plain, 9)
+}
+
+fn pack_at(plain: &[u8], level: u8) -> Vec<u8> {
     let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    packed.extend(miniz_oxide::deflate::compress_to_vec(plain, 1));
+    packed.extend(miniz_oxide::deflate::compress_to_vec(plain, level));
     packed.extend(crc32(plain).to_le_bytes());
     packed.extend((plain.len() as u32).to_le_bytes());
     packed

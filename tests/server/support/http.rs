@@ -44,6 +44,12 @@ impl Request {
         }
     }
 
+    /// The same for another path.
+    pub fn with_target(mut self, target: &str) -> Request {
+        self.target = target.into();
+        self
+    }
+
     /// The same with another value of a header, or with a further header.
     pub fn header(mut self, name: &str, value: &str) -> Request {
         self = self.without_header(name);
@@ -183,6 +189,14 @@ impl Response {
             self.header("x-pulumi-request-id").is_some_and(|id| !id.is_empty()),
             "{self}\n  has no X-Pulumi-Request-ID"
         );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(self.header(name), Some(value), "{self}\n  {name}");
+        }
         if let Some(encoding) = self.header("content-encoding") {
             assert_eq!(encoding, "gzip", "{self}: the CLI knows no other encoding");
             assert!(is_gzip_accepted, "{self}: gzip was not accepted");

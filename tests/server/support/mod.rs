@@ -17,4 +17,6 @@ pub mod schema;
 pub mod seed;
 pub mod server;
 pub mod stack;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod update;

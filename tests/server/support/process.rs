@@ -47,6 +47,7 @@ impl Drop for TempDir {
 /// A server process. Dropping it kills it.
 pub struct ServerProcess {
     child: Child,
+    scheme: &'static str,
     address: String,
     dir: Arc<TempDir>,
     extra_args: Vec<String>,
@@ -75,7 +76,7 @@ impl ServerProcess {
             .expect("start the server binary");
         collect(child.stdout.take().expect("piped"), log.clone());
         collect(child.stderr.take().expect("piped"), log.clone());
-        let mut server = ServerProcess { child, address: String::new(), dir, extra_args, log };
+        let mut server = ServerProcess { child, scheme: "", address: String::new(), dir, extra_args, log };
         if let Some(address) = server.wait_for_address() {
             server.address = address;
             return server;
@@ -93,9 +94,10 @@ impl ServerProcess {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
-            let after = log.split_once("listening on http://").map(|(_, after)| after);
-            if let Some((address, _)) = after.and_then(|after| after.split_once(char::is_whitespace)) {
-                return Some(address.to_string());
+            let after = log.split_once("listening on http").map(|(_, after)| after);
+            if let Some((url, _)) = after.and_then(|after| after.split_once(char::is_whitespace)) {
+                self.scheme = if url.starts_with('s') { "https" } else { "http" };
+                return url.split_once("://").map(|(_, address)| address.to_string());
             }
             if let Some(status) = self.child.try_wait().expect("ask for the server's status") {
                 if self.has_logged("in use") {
@@ -113,9 +115,9 @@ impl ServerProcess {
         &self.address
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or with `https`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The folder of the database and the key.

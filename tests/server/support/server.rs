@@ -82,6 +82,14 @@ impl TestServer {
         self.process.lock().expect("process").pid()
     }
 
+    /// A number of /proc/PID/status, as `VmHWM:` in KiB or `Threads:`.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("alive");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("a known name");
+        line.split_whitespace().nth(1).expect("a value").parse().expect("a number")
+    }
+
     /// Sends a request; a lost connection fails the test.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Response {
