@@ -21,3 +21,4 @@ mod stack;
 mod token;
 mod update;
 mod user;
+mod verify;
