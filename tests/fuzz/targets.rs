@@ -9,8 +9,11 @@ use pulumi_backend::domain::{delta, event, integrity};
 use pulumi_backend::gate::fuzz::{canonical_head, dechunked};
 use pulumi_backend::http::gzip;
 
+/// Something that is tried with any bytes.
+pub type Target = fn(&[u8]);
+
 /// All of them, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("head", head),
     ("chunked", chunked),
     ("gzip", unpack),
