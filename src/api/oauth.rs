@@ -131,11 +131,11 @@ fn rule_for<'a>(issuers: &'a [Issuer], jwt: &Jwt, now_unix: i64) -> Result<&'a I
 fn fits(issuer: &Issuer, jwt: &Jwt, now_unix: i64) -> Result<(), String> {
     match jwt.time("exp") {
         None => return Err("the token has no expiry".into()),
-        Some(at) if at + SKEW_SECS <= now_unix => return Err("the token has expired".into()),
+        Some(at) if at.saturating_add(SKEW_SECS) <= now_unix => return Err("the token has expired".into()),
         Some(_) => {}
     }
     let begins = [jwt.time("nbf"), jwt.time("iat")].into_iter().flatten().max();
-    if begins.is_some_and(|at| at - SKEW_SECS > now_unix) {
+    if begins.is_some_and(|at| at.saturating_sub(SKEW_SECS) > now_unix) {
         return Err("the token is not valid yet; is a clock wrong?".into());
     }
     if !has_value(jwt.claims.get("aud"), &issuer.audience) {

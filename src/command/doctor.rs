@@ -182,8 +182,14 @@ fn settings(config: &Config, findings: &mut Vec<Finding>) {
     }
     if let Addr::Tcp(addr) = &config.addr
         && !addr.ip().is_loopback()
+        && !config.has_tls()
     {
-        found(format!("{addr} is reached from other machines"), "pulumi-backend config show");
+        found(
+            format!(
+                "{addr} is reached from other machines without TLS, and only a proxy keeps tokens private"
+            ),
+            "let nobody but the proxy reach it, or give it a certificate",
+        );
     }
     if config.disk_free_bytes_min == 0 {
         found(

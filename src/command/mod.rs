@@ -24,6 +24,7 @@ mod target;
 mod time;
 mod token;
 mod user;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -186,7 +186,11 @@ pub fn dockerfile(invocation: &Invocation) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-const DOCKERFILE: &str = r#"# Written by: pulumi-backend dockerfile. Run in a checkout: docker build -t pulumi-backend -f Dockerfile .
+const DOCKERFILE: &str = r#"# Written by: pulumi-backend dockerfile. In a checkout:
+#   docker build -t pulumi-backend .
+#   docker run --rm -v pulumi-backend:/data pulumi-backend user add NAME --admin
+#   docker run -d -v pulumi-backend:/data -p 8080:8080 pulumi-backend
+# The last one needs TLS, or a proxy that does it (-e PULUMI_BACKEND_BEHIND_PROXY=true).
 FROM rust:1-alpine AS build
 RUN apk add --no-cache musl-dev
 WORKDIR /src
@@ -206,12 +210,16 @@ HEALTHCHECK --interval=30s --timeout=5s CMD ["/pulumi-backend", "health"]
 ENTRYPOINT ["/pulumi-backend"]
 "#;
 
-const COMPOSE: &str = r#"# Written by: pulumi-backend dockerfile --compose. Run beside the Dockerfile: docker compose up -d
+const COMPOSE: &str = r#"# Written by: pulumi-backend dockerfile --compose. Beside the Dockerfile:
+#   docker compose run --rm pulumi-backend user add NAME --admin
+#   docker compose up -d
+# A proxy on this machine does TLS; nobody else reaches the port.
 services:
   pulumi-backend:
     build: .
     ports: ["127.0.0.1:8080:8080"]
     volumes: ["data:/data"]
+    environment: { PULUMI_BACKEND_BEHIND_PROXY: "true" }
     read_only: true
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]

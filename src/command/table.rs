@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     Invocation, audit, completion, doctor, health, issuer, key, lock, org, output, papers, serve, settings,
-    stack, token, user,
+    stack, token, user, verify,
 };
 use crate::config::given::CommandOption;
 use crate::error::Error;
@@ -67,6 +67,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "doctor", arguments: "", flags: &[JSON], help: "Look for what is not as it should be, and say what mends it", run: doctor::run },
     Command { name: "key show", arguments: "", flags: &[JSON], help: "The master key's fingerprint and source, and the keys under it", run: key::show },
     Command { name: "key rotate", arguments: "", flags: &[("--new-key-file FILE", "The new master key; without it one is made, if the key is in a file"), JSON], help: "Put all keys under another master key, while the server runs", run: key::rotate },
+    Command { name: "verify", arguments: "", flags: &[JSON], help: "Open and compare everything that is stored", run: verify::run },
     Command { name: "key renew", arguments: "STACK", flags: &[JSON], help: "Give a stack a new key for what is written from now on", run: key::renew },
     Command { name: "stack list", arguments: "", flags: &[JSON], help: "List the stacks", run: stack::list },
     Command { name: "stack info", arguments: "STACK", flags: &[JSON], help: "What a stack is and takes, and who holds it", run: stack::info },

@@ -29,6 +29,16 @@ pub enum LocalAddress {
     Unix(Option<PathBuf>),
 }
 
+impl std::fmt::Display for LocalAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LocalAddress::Tcp(address) => address.fmt(f),
+            LocalAddress::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            LocalAddress::Unix(None) => f.write_str("an inherited socket"),
+        }
+    }
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {

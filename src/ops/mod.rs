@@ -3,3 +3,4 @@
 pub mod key;
 pub mod key_file;
 pub mod key_source;
+pub mod verify;

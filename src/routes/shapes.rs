@@ -45,6 +45,14 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("CreatedUpdate", "{updateID: string, requiredPolicies: any[], messages: any[]}"),
     ("EngineEvent", "{sequence?: int, timestamp?: int, *: any}"),
     ("JournalEntry", "{version?: int, kind: int, sequenceID: int, operationID: int, *: any}"),
+    ("UserInfo", "{name: string, githubLogin: string, avatarUrl: string}"),
+    ("Member", "{role: string, user: UserInfo, created: time, knownToPulumi: boolean, virtualAdmin: boolean, fgaRole: {id: string, name: string, modifiedAt: string}}"),
+    ("Role", "\"read\"|\"decrypt\"|\"update\"|\"admin\"|\"auditor\""),
+    ("Token", "{id: string, name: string, description: string, owner: string, isMachine: boolean, isExchanged: boolean, created: time, createdBy: string, expires: int, isExpired: boolean, lastUsed: int, lastUsedAddress: string|null, admin: boolean, limitedTo: Role|null, stacks: string[]|null}"),
+    ("NewToken", "{name?: string, description?: string, expires?: int, admin?: boolean, role?: string|null, stacks?: string[]|null}"),
+    ("MadeToken", "{id: string, name: string, tokenValue: string, expires: int}"),
+    ("AuditEvent", "{timestamp: int, event: string, description: string, user: UserInfo, sourceIP: string, tokenID: string, tokenName: string, authFailure: boolean}"),
+    ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string}"),
     ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
     ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
 ];
@@ -54,6 +62,26 @@ const CREATE: &[(u16, &str)] = &[(200, "CreatedUpdate")];
 const DONE: &[(u16, &str)] = &[(200, "{}")];
 const PAGES: &[(&str, &str, &str)] =
     &[("page", "int", "From 1 on"), ("pageSize", "int", "Entries on a page")];
+
+/// Tokens of somebody.
+const TOKENS: &[(u16, &str)] = &[(200, "{tokens: Token[]}")];
+const MADE_TOKEN: &[(u16, &str)] = &[(200, "MadeToken")];
+const NOTHING: &[(u16, &str)] = &[(204, "")];
+const AUDIT_FILTER: &[(&str, &str, &str)] = &[
+    ("eventType", "string", "Only this action"),
+    ("user", "string", "Only by this user"),
+    ("startTime", "int", "Only before this time"),
+    ("continuationToken", "string", "Where the page before ended"),
+];
+const AUDIT_RECORD_FILTER: &[(&str, &str, &str)] = &[
+    ("action", "string", "Only this, as stack.create, or all of stack"),
+    ("user", "string", "Only by this user"),
+    ("stack", "string", "Only on this stack"),
+    ("organization", "string", "Only of this organization"),
+    ("since", "int", "Only from this time on"),
+    ("until", "int", "Only before this time"),
+    ("after", "int", "Only after this record: the next page"),
+];
 
 /// One row for each route.
 #[rustfmt::skip]
@@ -72,6 +100,8 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, orgName: string, projectName: string, stackName: string, version: int, created: time, updated: time|null, versionsKept: int, resourceCount: int|null, stateBytes: int|null}")]),
     shape("adminListVersions", "Administration", "The versions of a stack, newest first", &[("before", "int", "Only versions below this one: the next page")], "",
         &[(200, "{versions: Version[], before: int|null}")]),
+    shape("verifyDatabase", "Administration", "Opens and compares everything that is stored", &[], "",
+        &[(200, "{isSound: boolean, checked: {*: int}, problems: string[]}")]),
     shape("showKeys", "Administration", "The master key's fingerprint, and the keys under it", &[], "",
         &[(200, "{fingerprint: string, source: string, renewedAfterSeals: int, stacks: {stack: string, generations: any, seals: int}[]}")]),
     shape("rotateMasterKey", "Administration", "Puts all keys under another master key", &[], "{newKey?: string|null}|null",
@@ -81,8 +111,50 @@ pub const SHAPES: &[Shape] = &[
     shape("getCapabilities", "Server", "What this server can do beyond the oldest protocol", &[], "", &[(200, "{capabilities: Capability[]}")]),
     shape("getCLIVersionInfo", "Server", "Which CLIs are told that they are old: none", &[], "", &[(200, "{latestVersion: string, oldestWithoutWarning: string}")]),
     shape("getCurrentUser", "Users", "Who calls", &[], "",
-        &[(200, "{id: string, githubLogin: string, name: string, email: string, avatarUrl: string, organizations: Organization[], identities: string[], siteAdmin: boolean, tokenInfo?: any}")]),
+        &[(200, "{id: string, githubLogin: string, name: string, email: string, avatarUrl: string, organizations: Organization[], identities: string[], siteAdmin: boolean, tokenInfo?: {name: string, organization?: string}}")]),
     shape("getDefaultOrganization", "Users", "Where unqualified stack names go", &[], "", &[(200, "{gitHubLogin: string, messages: any[]}")]),
+
+    shape("exchangeToken", "Users", "A token of a trusted issuer for one of an organization (RFC 8693; the body is a form)", &[], "",
+        &[(200, "{access_token: string, issued_token_type: string, token_type: string, expires_in: int, scope: string}"),
+          (400, "{error: string, error_description: string, code: int, message: string}")]),
+    shape("listPersonalTokens", "Users", "The caller's tokens", &[], "", TOKENS),
+    shape("createPersonalToken", "Users", "Makes a token for the caller; it is shown this once", &[], "NewToken", MADE_TOKEN),
+    shape("deletePersonalToken", "Users", "Ends a token of the caller", &[], "", NOTHING),
+
+    shape("listOrganizationMembers", "Organizations", "Who was granted something", &[("type", "string", "Not looked at")], "", &[(200, "{members: Member[]}")]),
+    shape("addOrganizationMember", "Organizations", "Gives a user one role in place of all others", &[], "{role?: string|null, fgaRoleId?: string|null}", NOTHING),
+    shape("updateOrganizationMember", "Organizations", "Gives a user one role in place of all others", &[], "{role?: string|null, fgaRoleId?: string|null}", NOTHING),
+    shape("deleteOrganizationMember", "Organizations", "Takes back all that a user was granted", &[], "", NOTHING),
+    shape("listGrants", "Organizations", "Every grant", &[], "", &[(200, "{grants: {user: string, role: Role, pattern: string, created: time}[]}")]),
+    shape("addGrant", "Organizations", "Gives a user a role on some stacks", &[], "{user: string, role: Role, pattern: string}", NOTHING),
+    shape("removeGrant", "Organizations", "Takes a grant back", &[("user", "string", "Whose"), ("role", "string", "Which role"), ("pattern", "string", "Which stacks")], "", NOTHING),
+    shape("listOrgTokens", "Organizations", "Machine tokens", &[], "", TOKENS),
+    shape("createOrgToken", "Organizations", "Makes a machine token; it is shown this once", &[], "NewToken", MADE_TOKEN),
+    shape("deleteOrgToken", "Organizations", "Ends a machine token", &[], "", NOTHING),
+    shape("listAuditLogs", "Organizations", "Who did what, newest first", AUDIT_FILTER, "", &[(200, "{auditLogEvents: AuditEvent[], continuationToken: string}")]),
+    shape("exportAuditLogs", "Organizations", "Who did what, as CSV or CEF", AUDIT_FILTER, "", &[(200, "text")]),
+
+    shape("listUsers", "Administration", "Users and what they were granted", &[], "",
+        &[(200, "{users: {name: string, isAdmin: boolean, isDisabled: boolean, created: time, grants: {role: Role, pattern: string}[]}[]}")]),
+    shape("addUser", "Administration", "Adds a user; the first token is shown this once", &[], "{name: string, isAdmin?: boolean, organizations?: string[], role?: string|null}",
+        &[(200, "{name: string, isAdmin: boolean, tokenID: string, tokenValue: string}")]),
+    shape("updateUser", "Administration", "Locks a user out, or lets the user in again", &[], "{isDisabled: boolean}", NOTHING),
+    shape("removeUser", "Administration", "Removes a user with all tokens and grants", &[], "", NOTHING),
+    shape("listOrganizations", "Administration", "All organizations but personal ones", &[], "", &[(200, "{organizations: {name: string, created: time}[]}")]),
+    shape("addOrganization", "Administration", "Adds an organization", &[], "{name: string}", &[(200, "{name: string}")]),
+    shape("listTokens", "Administration", "All tokens", &[], "", TOKENS),
+    shape("createToken", "Administration", "Makes a token for a user; it is shown this once", &[], "NewToken", MADE_TOKEN),
+    shape("deleteToken", "Administration", "Ends a token", &[], "", NOTHING),
+    shape("listIssuers", "Administration", "Issuers whose tokens are exchanged", &[], "",
+        &[(200, "{issuers: {id: string, url: string, organization: string, audience: string, claims: {*: string}, role: Role, stacks: string[], lifetimeSecs: int}[]}")]),
+    shape("addIssuer", "Administration", "Exchanges tokens of this issuer from now on", &[],
+        "{url: string, organization: string, audience?: string|null, claims: {*: string}, role: Role, stacks?: string[]|null, keySet: {keys: any[], *: any}, lifetimeSecs?: int|null}", &[(200, "{id: string}")]),
+    shape("removeIssuer", "Administration", "Exchanges tokens of this issuer no more", &[], "", NOTHING),
+    shape("getAuditRecords", "Administration", "Who did what, oldest first", AUDIT_RECORD_FILTER, "", &[(200, "{records: AuditRecord[], next: int|null}")]),
+    shape("exportAuditRecords", "Administration", "Who did what, as CSV or CEF", AUDIT_RECORD_FILTER, "", &[(200, "text")]),
+    shape("getAuditHead", "Administration", "Number and hash of the last record", &[], "", &[(200, "{sequence: int, hash: string}")]),
+    shape("verifyAuditRecords", "Administration", "Whether no record was changed, lost or moved; without a body those of this server", &[("head", "string", "NUMBER:HASH of a record that must be there")], "any",
+        &[(200, "{isWhole: boolean, records: int, problem: string|null, head: {sequence: int, hash: string}|null}")]),
     shape("listUserStacks", "Stacks", "Stacks that fit all filters, in the order of their names",
         &[("organization", "string", "Only of this one"), ("project", "string", "Only of this one"), ("tagName", "string", "Only with this tag"),
           ("tagValue", "string", "Only with this value of that tag"), ("continuationToken", "string", "From the page before")], "",

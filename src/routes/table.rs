@@ -14,7 +14,7 @@ use crate::limits::{
     BODY_BYTES_CONFIG, BODY_BYTES_DEPLOYMENT, BODY_BYTES_EVENTS, BODY_BYTES_JOURNAL, BODY_BYTES_SECRETS,
     BODY_BYTES_SMALL,
 };
-use crate::ops::key;
+use crate::ops::{key, verify};
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,6 +152,7 @@ pub const ROUTES: &[Route] = &[
     route("verifyAuditRecords", Post, "/api/admin/audit/verify", Everywhere(Audit), BODY_BYTES_CONFIG, audit::verify),
 
     route("showKeys", Get, "/api/admin/keys", Server, NO_BODY, key::show),
+    route("verifyDatabase", Post, "/api/admin/verify", Server, NO_BODY, verify::run),
     route("rotateMasterKey", Post, "/api/admin/keys/rotate", Server, BODY_BYTES_SMALL, key::rotate),
     route("renewStackKey", Post, "/api/admin/keys/renew/{orgName}/{projectName}/{stackName}", Server, NO_BODY, key::renew),
 

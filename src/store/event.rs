@@ -197,3 +197,19 @@ pub fn list(
     }
     Ok(batches)
 }
+
+/// Opens every batch of an update; how many there are.
+pub fn verify(conn: &Connection, key: &StackKey, update: &Update) -> Result<u64, Error> {
+    let mut from = i64::MIN;
+    let mut n_batches = 0;
+    loop {
+        let page = list(conn, key, update, from)?;
+        n_batches += page.len().min(limits::EVENT_PAGE_ROWS) as u64;
+        match page.last() {
+            Some(last) if page.len() > limits::EVENT_PAGE_ROWS && last.first_sequence > from => {
+                from = last.first_sequence;
+            }
+            _ => return Ok(n_batches),
+        }
+    }
+}

@@ -52,8 +52,9 @@ pub struct HistoryEntry {
 }
 
 /// A history that lacks an entry would look like all there is.
-fn check_count(conn: &Connection, stack: &Stack) -> Result<(), Error> {
-    const SQL: &str = "SELECT count(*) FROM updates WHERE stack_id = ?1 AND version IS NOT NULL";
+pub(super) fn check_count(conn: &Connection, stack: &Stack) -> Result<(), Error> {
+    const SQL: &str = "
+        SELECT count(*) FROM updates INDEXED BY updates_by_version WHERE stack_id = ?1 AND version > 0";
     let n_there: i64 = conn.prepare_cached(SQL)?.query_row([stack.id], |row| row.get(0))?;
     match n_there == stack.n_updates {
         true => Ok(()),
@@ -76,7 +77,7 @@ pub fn list(
     let sql = format!(
         "SELECT kind, status, uid, version, started_at_unix, ended_at_unix, body, resource_changes,
                 n_resources, requested_by, findings, {}
-         FROM updates LEFT JOIN programs ON update_id = id
+         FROM updates INDEXED BY updates_by_version LEFT JOIN programs ON update_id = id
          WHERE stack_id = ?1 AND version IS NOT NULL
          ORDER BY version DESC
          LIMIT ?3 OFFSET ?2",

@@ -14,6 +14,9 @@ use crate::error::Error;
 /// Bytes of the hash that are kept.
 const MAC_BYTES: usize = 16;
 
+/// What `row_check` says. SQLite keeps the words of a function that fails, not its code.
+pub const NOT_AS_WRITTEN: &str = "is not as it was written";
+
 /// A hasher that begins with the server's key.
 pub type RowHasher = Sha256;
 
@@ -34,6 +37,8 @@ pub const GUARDED: &[Guarded] = &[
         "uid", "org", "project", "name", "key_sealed", "n_seals", "tags", "version", "deployment_id", "active_update",
         "created_at_unix", "updated_at_unix", "n_removed", "n_updates", "oldest_version",
     ] },
+    // A header opens only with its own order and runs, so these need no hash.
+    Guarded { table: "deployments", key: &["id"], columns: &["stack_id", "n_resources", "n_bytes", "header"] },
     Guarded { table: "versions", key: &["stack_id", "version"], columns: &["deployment_id"] },
     Guarded { table: "updates", key: &["id"], columns: &[
         "uid", "stack_id", "kind", "is_dry_run", "status", "version", "base_deployment_id", "requested_by",
@@ -64,6 +69,17 @@ impl Guarded {
     /// Every column but the hash.
     pub fn all_columns(&self) -> impl Iterator<Item = &'static str> {
         self.key.iter().chain(self.columns).copied()
+    }
+
+    /// A query of all rows: what identifies each, as a text, and whether it is as it was written.
+    pub fn list_sql(&self) -> String {
+        let key = self.key.iter().map(|column| format!("ifnull({column}, '')")).collect::<Vec<_>>();
+        format!(
+            "SELECT {} || '', mac IS row_mac({}) FROM {}",
+            key.join(" || ' ' || "),
+            self.values(""),
+            self.table
+        )
     }
 
     /// Name and text of the triggers that keep the hash.
@@ -111,7 +127,7 @@ pub fn register(conn: &Connection, hasher: &RowHasher) -> Result<(), Error> {
 
 fn not_its_own(row: &Context) -> rusqlite::Error {
     let table = row.get_raw(1).as_str().unwrap_or("a table");
-    let why = format!("a row of {table} is not as it was written");
+    let why = format!("a row of {table} {NOT_AS_WRITTEN}");
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(why))
 }
 

@@ -33,6 +33,7 @@ pub mod stack;
 pub mod token;
 pub mod unused;
 pub mod update;
+pub mod verify;
 pub mod version;
 mod writer;
 
@@ -163,6 +164,11 @@ const UNAVAILABLE: &str =
 
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
+        if let rusqlite::Error::SqliteFailure(_, Some(words)) = &cause
+            && words.ends_with(mac::NOT_AS_WRITTEN)
+        {
+            return Error::Damaged(words.clone());
+        }
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::OutOfSpace,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(cause.to_string()),

@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// The error for stored bytes that are not what was stored.
 pub fn damaged(why: &str) -> Error {
-    Error::internal("read a stored deployment", format!("a part of it {why}; the database is damaged"))
+    Error::Damaged(format!("a stored deployment, or a part of it, {why}"))
 }
 
 /// Seven bits a byte, lowest first.

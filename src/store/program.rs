@@ -57,3 +57,10 @@ pub fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<String
         conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0)).optional()?;
     open(key, &update.uid, &sealed.unwrap_or_default())
 }
+
+/// Whether what is not sound in the state that an update left can be read.
+pub fn check_findings(conn: &Connection, key: &StackKey, update: &Update) -> Result<(), Error> {
+    const SQL: &str = "SELECT findings FROM updates WHERE id = ?1";
+    let sealed: Option<Vec<u8>> = conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0))?;
+    sealed.map_or(Ok(()), |sealed| open_findings(key, &update.uid, &sealed).map(drop))
+}

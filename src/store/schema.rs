@@ -45,7 +45,7 @@ CREATE TABLE stacks (
 ) STRICT;
 CREATE INDEX stacks_to_collect ON stacks(id) WHERE n_removed > 0;
 CREATE TRIGGER stacks_count_insert AFTER INSERT ON stacks BEGIN
-    INSERT INTO totals (name, n) VALUES ('stacks', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1;
+    UPDATE totals SET n = n + 1 WHERE name = 'stacks';
 END;
 CREATE TRIGGER stacks_count_delete AFTER DELETE ON stacks BEGIN
     UPDATE totals SET n = n - 1 WHERE name = 'stacks';
@@ -60,7 +60,8 @@ CREATE TABLE deployments (
     n_bytes      INTEGER NOT NULL,          -- of the text
     header       BLOB NOT NULL,             -- deflated, sealed
     resource_order BLOB NOT NULL,
-    runs         BLOB NOT NULL              -- row ids, as differences
+    runs         BLOB NOT NULL,             -- row ids, as differences
+    mac          BLOB
 ) STRICT;
 CREATE INDEX deployments_by_stack ON deployments(stack_id);
 

@@ -1,11 +1,13 @@
 //! A stored deployment without its texts: its header, its order, and the facts of its resources. What is looked at
 //! in it is opened run by run.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::chunk::{self, Bond, RunHash};
+use super::mac;
 use super::packed::{damaged, read_number, unpack, unzigzag};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::{Deployment, Header};
@@ -24,6 +26,9 @@ pub struct Sketch {
     digests: Digests,
     runs: Vec<StoredRun>,
 }
+
+/// How many resources, header, order and runs.
+type Row = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// A run that is on disk.
 #[derive(Clone, Copy)]
@@ -79,10 +84,15 @@ impl Sketch {
 
     /// That of a stored deployment. It must be there; one that is damaged is an error of ours.
     pub fn read(conn: &Connection, key: &StackKey, deployment_id: i64) -> Result<Sketch, Error> {
-        const SQL: &str = "SELECT n_resources, header, resource_order, runs FROM deployments WHERE id = ?1";
-        let mut statement = conn.prepare_cached(SQL)?;
-        let (n_resources, header, order, runs): (usize, Vec<u8>, Vec<u8>, Vec<u8>) =
-            statement.query_row([deployment_id], |row| row.try_into())?;
+        let sql = format!(
+            "SELECT n_resources, header, resource_order, runs, {} FROM deployments WHERE id = ?1",
+            mac::check("deployments", "")
+        );
+        let mut statement = conn.prepare_cached(&sql)?;
+        let found = statement
+            .query_row([deployment_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        let found: Option<Row> = found.optional()?;
+        let (n_resources, header, order, runs) = found.ok_or_else(|| damaged("is missing"))?;
         let mut bond = Bond::new(n_resources, &order);
         // A damaged number must not be taken for an amount of memory.
         let mut digests = Digests::with_capacity(n_resources.min(order.len().saturating_mul(8).max(1)));
@@ -134,6 +144,19 @@ impl Sketch {
     pub fn find_run(&self, place: usize, n: usize) -> Option<StoredRun> {
         let index = self.runs.binary_search_by_key(&place, |run| run.start as usize).ok()?;
         (self.range(index).len() == n).then_some(self.runs[index])
+    }
+
+    /// Opens the bodies of its runs, but for those whose rows are in `seen` already.
+    pub fn verify(&self, conn: &Connection, key: &StackKey, seen: &mut HashSet<i64>) -> Result<(), Error> {
+        let mut bodies = Bodies::new(self, conn, key)?;
+        let mut plain = Vec::new();
+        for (index, run) in self.runs.iter().enumerate() {
+            if !seen.contains(&run.id) {
+                bodies.open(index, &mut plain)?;
+                seen.insert(run.id);
+            }
+        }
+        Ok(())
     }
 
     /// The document's text.

@@ -348,9 +348,13 @@ pub fn list(
         concat!(
             "
         SELECT s.uid, s.org, s.project, s.name,
-               CASE WHEN EXISTS (SELECT 1 FROM updates u
-                                 WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
-                    THEN 0 ELSE s.updated_at_unix END,
+               CASE EXISTS (SELECT 1 FROM updates u
+                            WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
+                    + EXISTS (SELECT 1 FROM updates u
+                              WHERE u.uid = s.active_update AND u.status = 'running' AND u.is_dry_run = 0)
+                    WHEN 2 THEN 0 WHEN 0 THEN s.updated_at_unix
+                    -- One of the two indexes is damaged.
+                    ELSE row_check(NULL, 'updates') END,
                d.n_resources, {}
         FROM stacks s LEFT JOIN deployments d ON d.id = s.deployment_id
         WHERE (s.org, s.project, s.name) > (?1, ?2, ?3)
@@ -385,19 +389,27 @@ pub fn list(
     Ok(lines.collect::<Result<_, _>>()?)
 }
 
-/// Whether there are as many stacks as were made. A list that lacks one would look like all there is.
+/// Begins to count the stacks of a new database.
+pub fn start_total(tx: &Tx) -> Result<(), Error> {
+    tx.conn.execute("INSERT INTO totals (name, n) VALUES ('stacks', 0)", [])?;
+    Ok(())
+}
+
+/// Whether there are as many stacks as were made, by the index that the list uses. A list that lacks one would look
+/// like all there is.
 pub fn check_total(conn: &Connection) -> Result<(), Error> {
     let sql = format!(
-        "SELECT n, (SELECT count(*) FROM stacks), {} FROM totals WHERE name = 'stacks'",
+        "SELECT n, (SELECT count(*) FROM stacks WHERE (org, project, name) > ('', '', '')), {} FROM totals WHERE name = 'stacks'",
         mac::check("totals", "")
     );
     let counts: Option<(i64, i64)> =
         conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     match counts {
+        None => Err(Error::Damaged("the number of stacks is missing".into())),
         Some((expected, there)) if expected != there => {
             Err(Error::Damaged(format!("there are {there} stacks, and should be {expected}")))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
     }
 }
 

@@ -354,7 +354,21 @@ pub fn find_by_version(conn: &Connection, stack_id: i64, version: i64) -> Result
 pub fn find_running(conn: &Connection, stack_id: i64) -> Result<Option<Update>, Error> {
     let found = find_where(conn, "stack_id = ?1 AND status = 'running' AND is_dry_run = 0", [stack_id])?;
     let is_it = |update: &Update| update.stack_id == stack_id && update.status == UpdateStatus::Running;
-    found_by_index(found, is_it)
+    match found_by_index(found, is_it)? {
+        None => refuse_if_latest_runs(conn, stack_id).map(|()| None),
+        found => Ok(found),
+    }
+}
+
+/// A damaged index would make a stack look free; the stack itself names its latest update.
+fn refuse_if_latest_runs(conn: &Connection, stack_id: i64) -> Result<(), Error> {
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM stacks s JOIN updates u ON u.uid = s.active_update
+                       WHERE s.id = ?1 AND u.status = 'running' AND u.is_dry_run = 0)";
+    match conn.prepare_cached(SQL)?.query_row([stack_id], |row| row.get(0))? {
+        true => Err(Error::Damaged("an index of the updates lacks the one that runs".into())),
+        false => Ok(()),
+    }
 }
 
 /// The update with this row id; `NotFound` if its stack has been deleted meanwhile.

@@ -9,7 +9,7 @@ use pulumi_backend::domain::{delta, event, integrity};
 use pulumi_backend::gate::fuzz::{canonical_head, dechunked};
 use pulumi_backend::http::gzip;
 
-/// Something that is tried with any bytes.
+/// What is tried with any bytes at all.
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.

@@ -70,7 +70,7 @@ fn n_of(stack: &TestStack) -> Option<u64> {
 #[test]
 fn a_disk_that_takes_no_more_loses_nothing() {
     let folder = TempDir::new("disk");
-    let (mut child, client) = spawn(&folder, 600);
+    let (mut child, client) = spawn(&folder, 1000);
     let stack = TestStack::new(&client, "web", "dev");
     stack.create(json!({})).ok();
     let n_taken = fill(&stack);

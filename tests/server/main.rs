@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod command;
 mod crash;
+mod damage;
 mod disk;
 mod edge;
 mod fake;

@@ -29,7 +29,13 @@ impl Place {
 
     fn write(&self, conn: &Connection, value: &[u8]) {
         let sql = format!("UPDATE {} SET {} = ?1 WHERE {}", self.table, self.column, self.condition);
+        // Whoever edits a database by hand has no key, so the trigger that keeps the row's hash is out of the way.
+        let trigger = format!("{}_mac_update", self.table);
+        let query = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1";
+        let text: Option<String> = conn.query_row(query, [&trigger], |row| row.get(0)).ok();
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; DROP TRIGGER IF EXISTS {trigger}")).expect("begin");
         assert_eq!(conn.execute(&sql, [value]).expect("write"), 1, "{sql}");
+        conn.execute_batch(&format!("{}; COMMIT", text.unwrap_or_default())).expect("commit");
     }
 }
 

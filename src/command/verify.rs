@@ -1,0 +1,32 @@
+//! `verify`: opens and compares everything that is stored.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::Invocation;
+use crate::error::Error;
+
+/// 0 if everything is as it was written, 1 if not.
+pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
+    let report = invocation.client()?.json("POST", "/api/admin/verify", None)?;
+    let is_sound = report["isSound"] == true;
+    invocation.show(&report, || told(&report, is_sound));
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(report: &Value, is_sound: bool) -> String {
+    let counts = report["checked"].as_object().cloned().unwrap_or_default();
+    let mut text: String = counts.iter().map(|(what, n)| format!("{n:>10} {what}\n")).collect();
+    for problem in report["problems"].as_array().into_iter().flatten() {
+        text.push_str(&format!("damaged: {}\n", problem.as_str().unwrap_or_default()));
+    }
+    text.push_str(match is_sound {
+        true => "everything opens and is as it was written\n",
+        false => {
+            "What is damaged is not shown to anybody; the rest goes on working. \
+             `pulumi-backend restore` brings back a backup.\n"
+        }
+    });
+    text
+}

@@ -1,0 +1,47 @@
+//! Whether everything that is stored is as it was written.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::crypto::keyring::Keyring;
+use crate::error::Error;
+use crate::http::Response;
+use crate::store::verify::{self, Report};
+use crate::store::{self, Store};
+
+/// Opens and compares everything. Reads only; the server goes on meanwhile.
+///
+/// Errors: the database cannot be read at all.
+pub fn verify(store: &Store, keyring: &Keyring) -> Result<Report, Error> {
+    let mut report = Report::default();
+    store.read(|conn| verify::database(conn, &mut report))?;
+    for stack_id in store.read(verify::list_stacks)? {
+        // A view of its own for each stack: a long one would keep the log from being folded.
+        let done = store.read(|conn| {
+            let stack = store::stack::read(conn, stack_id)?;
+            let key = keyring.stack_key(stack.id, &stack.uid, &stack.key_sealed)?;
+            verify::stack(conn, &key, &stack, &mut report)
+        });
+        match done {
+            // It was deleted meanwhile.
+            Ok(()) | Err(Error::NotFound(_)) => {}
+            Err(Error::Damaged(what)) => report.problem(format!("a stack: {what}")),
+            Err(error) if store::is_damage(&error) => report.problem(format!("a stack: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Everything is opened and compared; what is wrong is told.
+pub fn run(app: &App, _: &mut Call) -> Result<Response, Error> {
+    let report = verify(&app.store, &app.keyring)?;
+    report.problems.iter().for_each(|problem| log::error!("verify: {problem}"));
+    let counts = report.counts.iter().map(|(what, n)| (what.to_string(), json!(n)));
+    Response::json(&json!({
+        "isSound": report.problems.is_empty(),
+        "checked": counts.collect::<serde_json::Map<_, _>>(),
+        "problems": report.problems,
+    }))
+}
