@@ -7,8 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Sections whose commands are carried out by other tests, for they need more than a shell: which, and where.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("TLS and proxies", "tests/server/edge"), ("Backup and restore", "tests/server/drill.rs")];
+const ELSEWHERE: &[(&str, &str)] = &[("Backup and restore", "tests/server/drill.rs")];
 /// The section that ends the open mode; it is carried out on data of its own.
 const USERS: &str = "Users, tokens and CI";
 
@@ -20,7 +19,10 @@ fn documented() -> Vec<(String, String)> {
         let title = section.lines().next().unwrap_or_default();
         let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
         let lines = blocks.flat_map(str::lines).map(str::trim);
-        let ours = lines.filter(|line| line.starts_with("pulumi-backend"));
+        // Those that run the server are the business of tests/server/edge.
+        let is_server =
+            |line: &str| ["pulumi-backend --", "pulumi-backend serve"].iter().any(|it| line.starts_with(it));
+        let ours = lines.filter(|line| line.starts_with("pulumi-backend") && !is_server(line));
         commands.extend(ours.map(|line| (title.to_string(), line.to_string())));
     }
     commands
