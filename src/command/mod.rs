@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod completion;
+mod core_dump;
 mod doctor;
 mod health;
 mod help;
