@@ -66,6 +66,10 @@ impl Server {
         warn_of_short_lease(config.lease_secs);
         config.remarks.iter().for_each(|remark| log::warn!("{remark}"));
         let listener = listen::listen(&config.addr)?;
+        if !config.db.exists() {
+            // Before anything is made that would be left behind.
+            refuse_unsafe_address(&listener, &config, false)?;
+        }
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
         let folder = PrivateFolder::make(&data.app.config.db)?;

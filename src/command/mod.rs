@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod client;
 mod completion;
+mod core_dump;
 mod doctor;
 mod export;
 mod health;

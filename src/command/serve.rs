@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::notify::Notify;
 use super::signal::StopSignals;
-use super::{Invocation, print};
+use super::{Invocation, core_dump, print};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::observe;
@@ -14,6 +14,7 @@ use crate::server::Server;
 pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     let config = invocation.config()?;
     observe::start_logging(config.log_level, config.log_format);
+    core_dump::forbid();
     let signals = StopSignals::block();
     let server = Server::start(config, Clock::default())?;
     print(&server.start_lines());

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::edge::COMMON_FIELDS;
 use super::folder::PrivateFolder;
 use crate::app::App;
 use crate::call::Door;
@@ -35,7 +36,10 @@ impl Control {
         std::fs::set_permissions(&private, Permissions::from_mode(0o600)).map_err(failed)?;
         std::fs::rename(&private, &path).map_err(failed)?;
         let answering = app.clone();
-        let answer = move |request: &mut Request| dispatch::dispatch(&answering, request, Door::Local);
+        let answer = move |request: &mut Request| {
+            let response = dispatch::dispatch(&answering, request, Door::Local);
+            COMMON_FIELDS.iter().fold(response, |response, (name, value)| response.with_header(name, *value))
+        };
         let workers = Workers::start(listener.into(), N_WORKERS, Arc::new(answer), dispatch::after_panic)?;
         Ok(Control { workers, path })
     }

@@ -21,7 +21,7 @@ use crate::routes::dispatch;
 /// A body larger than this is only read from somebody who may send it.
 const LARGE_BODY_BYTES: usize = 64 << 10;
 /// On every answer: it is data for the one who asked, no page of ours to be shown inside of another, and nothing to keep.
-const COMMON_FIELDS: [(&str, &str); 4] = [
+pub(super) const COMMON_FIELDS: [(&str, &str); 4] = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),

@@ -22,3 +22,4 @@ mod stack;
 mod token;
 mod update;
 mod user;
+mod verify;
