@@ -94,3 +94,29 @@ pub const KEY_COMMAND_SECS: u64 = 30;
 
 /// What it may print, in bytes; a key has 64, and its complaints are for a person to read.
 pub const KEY_COMMAND_OUTPUT_BYTES: usize = 4096;
+
+/// How often somebody looks whether a backup is due, and gives free pages back, in milliseconds.
+pub const BACKUP_LOOK_MILLIS: u64 = 500;
+/// After a backup that failed, the next attempt is made within this many seconds.
+pub const BACKUP_RETRY_SECS: i64 = 600;
+/// Pages that nothing uses and that are kept for the next writes: 4 MB.
+pub const FREE_PAGES_KEPT: u64 = 1024;
+/// Pages given back in one job; between two jobs others have their turn.
+pub const FREE_PAGES_PER_JOB: u64 = 64;
+/// Jobs that give pages back in one round, so that a large deletion is worked off at 16 MB each second.
+pub const FREE_PAGES_JOBS: usize = 32;
+
+/// A file up to this size goes to a bucket in one request, in bytes.
+pub const S3_SINGLE_BYTES_MAX: u64 = 64 << 20;
+/// Size of the parts of a larger one.
+pub const S3_PART_BYTES: u64 = 16 << 20;
+/// A bucket takes 10,000 parts of one file.
+pub const S3_PARTS_MAX: u64 = 10_000;
+/// What is fetched from a bucket in one request.
+pub const S3_PIECE_BYTES: u64 = 8 << 20;
+/// Attempts of each request to a bucket: with the pauses between them they take about half a minute.
+pub const S3_ATTEMPTS: u32 = 8;
+/// The pause after the first failed request; each is twice as long as the one before.
+pub const S3_PAUSE_MILLIS: u64 = 200;
+/// The longest of these pauses.
+pub const S3_PAUSE_MILLIS_MAX: u64 = 8000;

@@ -1,16 +1,19 @@
 //! Server: starts store, writer, workers and gate, and stops them in reverse. `main` and tests both use it.
 
+mod backups;
 pub mod control;
 mod edge;
 mod folder;
 mod housekeeper;
 mod listen;
 mod lock;
+pub mod restore;
 
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, bounded};
 
+use self::backups::Backups;
 use self::control::Control;
 use self::edge::Edge;
 use self::folder::PrivateFolder;
@@ -24,6 +27,7 @@ use crate::crypto::token;
 use crate::error::Error;
 use crate::gate::{Listener, LocalAddress};
 use crate::limits;
+use crate::ops::backup::scratch;
 use crate::ops::key_source;
 use crate::recent::Recent;
 use crate::store::meta::Ping;
@@ -50,6 +54,7 @@ struct Front {
     edge: Edge,
     monitors: Option<Edge>,
     housekeeper: Housekeeper,
+    backups: Backups,
 }
 
 impl Server {
@@ -141,20 +146,19 @@ impl Server {
             if let Some(monitors) = front.monitors {
                 monitors.stop();
             }
+            front.backups.stop();
             front.housekeeper.stop();
         }
         self.control.stop();
         drop(self.folder);
-        match Arc::try_unwrap(self.data.app) {
-            Ok(app) => app.store.close(),
-            Err(_) => log::warn!("something still uses the database; it is closed with the process"),
-        }
+        self.data.close();
     }
 }
 
 impl Data {
     fn open(config: Config, clock: Clock) -> Result<Data, Error> {
         let lock = lock::Lock::take(&config.db)?;
+        scratch::sweep(&config.db);
         let loaded = key_source::load(&config)?;
         let store = Store::open(&config.db, loaded.keyring.server().keyed_hasher("row"))?;
         if let Some(keys) = loaded.first_keys() {
@@ -179,6 +183,14 @@ impl Data {
             config,
         });
         Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
+    }
+
+    /// Commits and closes.
+    fn close(self) {
+        match Arc::try_unwrap(self.app) {
+            Ok(app) => app.store.close(),
+            Err(_) => log::warn!("something still uses the database; it is closed with the process"),
+        }
     }
 
     fn has_users(&self) -> Result<bool, Error> {
@@ -221,7 +233,8 @@ impl Front {
         let is_first = app.gate.set(Box::new(move || watch.figures())).is_ok();
         assert!(is_first, "an app has one gate");
         let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
-        Ok(Front { edge, monitors, housekeeper })
+        let backups = Backups::start(app.clone())?;
+        Ok(Front { edge, monitors, housekeeper, backups })
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::call::{Call, Caller};
+use crate::clock;
 use crate::error::Error;
 use crate::http::Response;
 use crate::store;
@@ -29,7 +30,27 @@ pub fn get(app: &App, call: &mut Call) -> Result<Response, Error> {
             body["tokenInfo"]["organization"] = json!(user.name);
         }
     }
-    Response::json(&body)
+    let response = Response::json(&body)?;
+    match backup_warning(app, call)? {
+        Some(warning) => Ok(response.with_header("X-Pulumi-Warning", warning)),
+        None => Ok(response),
+    }
+}
+
+/// What an administrator must know, whatever they are about to do; the CLI asks who they are again and again.
+fn backup_warning(app: &App, call: &Call) -> Result<Option<String>, Error> {
+    let warn_after_secs = app.config.backup.warn_after_secs;
+    if warn_after_secs.is_none() || call.caller.require_server().is_err() {
+        return Ok(None);
+    }
+    let standing = app.store.read(store::backup::standing)?;
+    let since = match standing.last_verified_made_at_unix {
+        Some(made_at_unix) => format!("since {}Z", clock::date_time(made_at_unix)),
+        None => "at all".into(),
+    };
+    Ok(standing.is_overdue(warn_after_secs, app.now_unix()).then(|| {
+        format!("The server has made no backup that was found whole {since}; see: pulumi-backend backup list")
+    }))
 }
 
 /// Where unqualified stack names go. Never an error: it would fail every command.

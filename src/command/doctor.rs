@@ -23,7 +23,10 @@ struct Finding {
 /// Looks at files, settings and data. Exit code 1 if something was found.
 pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     let config = invocation.config()?;
-    let status = invocation.client()?.json("GET", "/api/admin/status", None)?;
+    let client = invocation.client()?;
+    let status = client.json("GET", "/api/admin/status", None)?;
+    let backups = client.json("GET", "/api/admin/backups", None)?;
+    drop(client);
     let mut findings = Vec::new();
     permissions(&config, &mut findings);
     key_beside_backups(invocation, &config, &mut findings);
@@ -32,6 +35,7 @@ pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     leases(&status, &mut findings);
     settings(&config, &mut findings);
     upgrades(&config, &mut findings);
+    backup(&backups["standing"], &mut findings);
     let shown: Vec<Value> = findings
         .iter()
         .map(|finding| json!({ "about": finding.about, "finding": finding.what, "mend": finding.mend }))
@@ -124,6 +128,18 @@ fn clock(status: &Value, findings: &mut Vec<Finding>) {
             mend: "timedatectl set-ntp true".into(),
         });
     }
+}
+
+fn backup(standing: &Value, findings: &mut Vec<Finding>) {
+    let last = standing["lastVerifiedAt"].as_str().unwrap_or("never");
+    let what = match standing["lastProblem"].as_str() {
+        Some(problem) => format!("the last one is no good: {problem}; the last good one: {last}"),
+        None if standing["isOverdue"] == true => {
+            format!("the last good one is older than --backup-warn-after allows: {last}")
+        }
+        None => return,
+    };
+    findings.push(Finding { about: "backup", what, mend: "pulumi-backend backup".into() });
 }
 
 fn disk(config: &Config, status: &Value, findings: &mut Vec<Finding>) {

@@ -1,10 +1,12 @@
 //! The program's commands: each a thin client of the control socket, but for `serve`, which makes the server.
 
 mod audit;
+mod backup;
 mod client;
 mod completion;
 mod core_dump;
 mod doctor;
+mod export;
 mod health;
 mod help;
 mod invocation;

@@ -92,6 +92,13 @@ fn open_secrets(client: &Client, name: &StackName, outputs: &mut Value) -> Resul
     put_in(outputs, &opened["plaintexts"])
 }
 
+/// The ciphertexts in a state, in its order.
+pub fn secrets_of(state: &Value) -> Vec<String> {
+    let mut ciphertexts = Vec::new();
+    collect(&mut state.clone(), &mut ciphertexts);
+    ciphertexts
+}
+
 fn collect(value: &mut Value, ciphertexts: &mut Vec<String>) {
     match value["ciphertext"].as_str() {
         Some(ciphertext) if is_secret(value) => ciphertexts.push(ciphertext.into()),

@@ -45,6 +45,21 @@ impl StackName {
         }
     }
 
+    /// Its organization.
+    pub fn org(&self) -> &str {
+        &self.org
+    }
+
+    /// Its project.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Its name in the project.
+    pub fn stack(&self) -> &str {
+        &self.stack
+    }
+
     /// Its path in the vendor's API.
     pub fn path(&self) -> String {
         format!("/api/stacks/{self}")
@@ -80,7 +95,7 @@ pub fn list(invocation: &Invocation) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn all(client: &Client) -> Result<Vec<Value>, Error> {
+pub fn all(client: &Client) -> Result<Vec<Value>, Error> {
     let mut stacks = Vec::new();
     let mut target = "/api/user/stacks".to_string();
     loop {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::{
-    Invocation, audit, completion, doctor, health, issuer, key, lock, org, output, papers, serve, settings,
-    stack, token, user, verify,
+    Invocation, audit, backup, completion, doctor, export, health, issuer, key, lock, org, output, papers,
+    serve, settings, stack, token, user, verify,
 };
 use crate::config::given::CommandOption;
 use crate::error::Error;
@@ -65,9 +65,13 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "serve", arguments: "", flags: &[], help: "Run the server (what happens without a command)", run: serve::run },
     Command { name: "health", arguments: "", flags: &[JSON], help: "Ask the running server whether it can serve", run: health::run },
     Command { name: "doctor", arguments: "", flags: &[JSON], help: "Look for what is not as it should be, and say what mends it", run: doctor::run },
+    Command { name: "backup list", arguments: "", flags: &[JSON], help: "The backups, and whether they were found whole", run: backup::list },
+    Command { name: "backup", arguments: "", flags: &[("--to PLACE", "A folder, a file FILE.backup, or s3://bucket/prefix; without it, --backup-dir"), JSON], help: "Make a backup while the server works, and restore it at once for a check", run: backup::make },
+    Command { name: "restore", arguments: "", flags: &[("--from PLACE", "A backup's file, a folder of them, or s3://bucket/prefix"), ("--at TIME", "Of several, the newest that is not younger, as 2026-11-21T17:50:00Z"), ("--force", "Put the database that is there aside; it is kept"), ("--damaged", "Take a backup in which something is damaged"), JSON], help: "Put a backup in the place of the database", run: backup::restore },
+    Command { name: "export", arguments: "", flags: &[("--to DIR", "A new or empty folder"), ("--from PLACE", "A backup's file, a folder of them, or s3://bucket/prefix, instead of the present data"), ("--passphrase-file FILE", "What secrets are sealed with; without it PULUMI_CONFIG_PASSPHRASE"), JSON], help: "Write every stack's state as files that the CLI reads by itself (pulumi login file://DIR)", run: export::run },
     Command { name: "key show", arguments: "", flags: &[JSON], help: "The master key's fingerprint and source, and the keys under it", run: key::show },
     Command { name: "key rotate", arguments: "", flags: &[("--new-key-file FILE", "The new master key; without it one is made, if the key is in a file"), JSON], help: "Put all keys under another master key, while the server runs", run: key::rotate },
-    Command { name: "verify", arguments: "", flags: &[JSON], help: "Open and compare everything that is stored", run: verify::run },
+    Command { name: "verify", arguments: "[BACKUP]", flags: &[JSON], help: "Open and compare everything that is stored, or check a backup as a restore would", run: verify::run },
     Command { name: "key renew", arguments: "STACK", flags: &[JSON], help: "Give a stack a new key for what is written from now on", run: key::renew },
     Command { name: "stack list", arguments: "", flags: &[JSON], help: "List the stacks", run: stack::list },
     Command { name: "stack info", arguments: "STACK", flags: &[JSON], help: "What a stack is and takes, and who holds it", run: stack::info },

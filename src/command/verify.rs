@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::Invocation;
+use super::{Invocation, backup};
 use crate::error::Error;
 
-/// 0 if everything is as it was written, 1 if not.
+/// 0 if everything is as it was written, 1 if not; in the backup that the argument names, or in the database.
 pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
+    if !invocation.argument(0).is_empty() {
+        return backup::verify(invocation);
+    }
     let report = invocation.client()?.json("POST", "/api/admin/verify", None)?;
     let is_sound = report["isSound"] == true;
     invocation.show(&report, || told(&report, is_sound));

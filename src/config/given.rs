@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::hint::nearest;
 use super::table::{ALIASES, SETTINGS, Setting};
 use crate::error::Error;
@@ -39,6 +41,7 @@ impl std::fmt::Display for Origin {
 pub struct Values {
     by_name: HashMap<&'static str, (String, Origin)>,
     credentials_directory: Option<String>,
+    aws: HashMap<String, Zeroizing<String>>,
 }
 
 impl Values {
@@ -55,6 +58,11 @@ impl Values {
     /// Where systemd lays the credentials of a service, if it does.
     pub fn credentials_directory(&self) -> Option<&str> {
         self.credentials_directory.as_deref()
+    }
+
+    /// A variable of the environment that every client of S3 knows, as `AWS_REGION`; empty if it is not set.
+    pub fn aws(&self, variable: &str) -> &str {
+        self.aws.get(variable).map_or("", |value| value.as_str())
     }
 
     /// Sets a value; one that is set already, by a source that counts more, stays.
@@ -158,6 +166,10 @@ fn read_environment(
     for (variable, value) in environment {
         if variable == "CREDENTIALS_DIRECTORY" {
             values.credentials_directory = Some(value);
+            continue;
+        }
+        if variable.starts_with("AWS_") {
+            values.aws.insert(variable, Zeroizing::new(value));
             continue;
         }
         let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };

@@ -1,5 +1,6 @@
 //! Flags, environment and file → Config, checked once, at the start. One table makes parser, help and README.
 
+pub mod backup;
 pub mod edge;
 pub mod given;
 pub mod hint;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use self::backup::BackupSettings;
 use self::edge::EdgeConfig;
 use self::given::{Origin, Values};
 use crate::domain::name::OrgName;
@@ -145,8 +147,14 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Versions that a stack keeps; none: all.
     pub max_state_versions: Option<u64>,
+    /// How long engine events are kept after the end of their update, in seconds; none keeps them.
+    pub event_keep_secs: Option<i64>,
+    /// How long previews are kept, in seconds; none keeps them.
+    pub preview_keep_secs: Option<i64>,
     /// Threads that answer requests.
     pub n_workers: usize,
+    /// Backups.
+    pub backup: BackupSettings,
     /// How much is logged.
     pub log_level: log::LevelFilter,
     /// How a log line looks.
@@ -229,7 +237,10 @@ impl Config {
                 0 => None,
                 n => Some(n),
             },
+            event_keep_secs: days("event-keep-days", text("event-keep-days"))?,
+            preview_keep_secs: days("preview-keep-days", text("preview-keep-days"))?,
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
+            backup: BackupSettings::from_values(values)?,
             log_level: text("log-level").parse().map_err(|_| {
                 Error::invalid(
                     "log-level",
@@ -259,6 +270,11 @@ fn single_tenant_token(text: &str) -> Result<Option<Secret>, Error> {
             format!("has at least {} characters, without spaces", limits::SINGLE_TOKEN_BYTES_MIN),
         )),
     }
+}
+
+/// So many days, in seconds; none for 0.
+fn days(name: &str, text: &str) -> Result<Option<i64>, Error> {
+    Ok(Some(number(name, text, 0, 1_000_000)? as i64 * 86_400).filter(|secs| *secs > 0))
 }
 
 fn invalid(name: &str, cause: Error) -> Error {

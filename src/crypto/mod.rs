@@ -1,9 +1,15 @@
 //! Keys, seals and tokens. Everything random comes from the operating system; a failure there stops the call.
 
 pub mod hash_key;
+pub mod hmac;
 pub mod jwt;
 pub mod keyring;
 pub mod master;
+#[cfg(feature = "tls")]
+pub mod passphrase;
+#[cfg(not(feature = "tls"))]
+#[path = "passphrase_absent.rs"]
+pub mod passphrase;
 mod sealer;
 pub mod token;
 

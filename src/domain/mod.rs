@@ -8,6 +8,7 @@ pub mod update;
 pub mod urn;
 
 pub mod access;
+pub mod calendar;
 pub mod delta;
 pub mod deployment;
 pub mod digest;
@@ -16,3 +17,4 @@ pub mod integrity;
 pub mod journal;
 pub mod rename;
 pub mod resource;
+pub mod schedule;

@@ -140,9 +140,19 @@ fn take_waiting(path: &Path, sealed: &[u8]) -> Result<Option<MasterKey>, Error> 
     Ok(Some(next))
 }
 
-/// Runs a program that prints the key. Its output is never shown; what it says on standard error is, if it fails.
+/// Runs a program that prints the key.
 pub fn run(command: &str) -> Result<MasterKey, Error> {
-    let failed = |why: String| Error::invalid("master-key-command", why);
+    let out = output_of("master-key-command", command)?;
+    MasterKey::parse(&String::from_utf8_lossy(&out)).map_err(|_| {
+        let why = "did not print a key: 32 bytes as 64 hexadecimal digits or in base64, and nothing else";
+        Error::invalid("master-key-command", why)
+    })
+}
+
+/// Runs the program of a setting, which prints a secret: its output is never shown; what it says on standard error
+/// is, if it fails.
+pub fn output_of(setting: &str, command: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |why: String| Error::invalid(setting, why);
     let mut sh = Command::new("sh");
     sh.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Whoever prints the key has it from elsewhere.
@@ -160,9 +170,7 @@ pub fn run(command: &str) -> Result<MasterKey, Error> {
     if !status.success() {
         return Err(failed(format!("ended with {status}: {}", err.trim())));
     }
-    MasterKey::parse(&String::from_utf8_lossy(&out)).map_err(|_| {
-        failed("did not print a key: 32 bytes as 64 hexadecimal digits or in base64, and nothing else".into())
-    })
+    Ok(out)
 }
 
 /// What a child prints, once it has closed both of its outputs.

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::observe::figures::{Counter, Histogram, SECS_BOUNDS};
 use crate::observe::process;
-use crate::store::{census, disk};
+use crate::store::{backup, census, disk};
 
 /// Statuses that are counted by themselves; a last cell takes all others.
 const STATUSES: [u16; 15] = [200, 204, 400, 401, 403, 404, 405, 409, 413, 429, 500, 501, 503, 507, 0];
@@ -168,6 +168,18 @@ impl Page {
             ("pulumi_backend_wal_bytes", "Size of the write-ahead log.", wal_bytes as i64),
         ];
         rows.into_iter().for_each(|(name, help, value)| self.gauge(name, help, value));
+        let standing = app.store.read(backup::standing)?;
+        self.gauge(
+            "pulumi_backend_backup_last_verified_timestamp_seconds",
+            "When the last backup was begun that was found whole by a restore; 0 if there is none.",
+            standing.last_verified_made_at_unix.unwrap_or(0),
+        );
+        let has_failed = standing.last.is_some_and(|last| last.problem.is_some());
+        self.gauge(
+            "pulumi_backend_backup_last_failed",
+            "Whether the last backup is no good.",
+            i64::from(has_failed),
+        );
         Ok(())
     }
 

@@ -54,6 +54,7 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("AuditEvent", "{timestamp: int, event: string, description: string, user: UserInfo, sourceIP: string, tokenID: string, tokenName: string, authFailure: boolean}"),
     ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string}"),
     ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
+    ("Backup", "{name: string, place: string, bytes: int, madeAt: time|null, keyFingerprint: string, verifiedAt: time|null, problem: string|null, *: any}"),
     ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
 ];
 
@@ -100,6 +101,10 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, orgName: string, projectName: string, stackName: string, version: int, created: time, updated: time|null, versionsKept: int, resourceCount: int|null, stateBytes: int|null}")]),
     shape("adminListVersions", "Administration", "The versions of a stack, newest first", &[("before", "int", "Only versions below this one: the next page")], "",
         &[(200, "{versions: Version[], before: int|null}")]),
+    shape("createBackup", "Administration", "Makes a backup, and restores it at once for a check", &[], "{to?: string|null}|null",
+        &[(200, "Backup")]),
+    shape("listBackups", "Administration", "The backups, newest first, and how they stand", &[], "",
+        &[(200, "{backups: Backup[], standing: {lastVerifiedAt: time|null, lastAttemptAt: time|null, lastProblem: string|null, isOverdue: boolean}}")]),
     shape("verifyDatabase", "Administration", "Opens and compares everything that is stored", &[], "",
         &[(200, "{isSound: boolean, checked: {*: int}, problems: string[]}")]),
     shape("showKeys", "Administration", "The master key's fingerprint, and the keys under it", &[], "",

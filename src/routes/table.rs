@@ -14,7 +14,7 @@ use crate::limits::{
     BODY_BYTES_CONFIG, BODY_BYTES_DEPLOYMENT, BODY_BYTES_EVENTS, BODY_BYTES_JOURNAL, BODY_BYTES_SECRETS,
     BODY_BYTES_SMALL,
 };
-use crate::ops::{key, verify};
+use crate::ops::{backup, key, verify};
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,6 +151,8 @@ pub const ROUTES: &[Route] = &[
     route("getAuditHead", Get, "/api/admin/audit/head", Everywhere(Audit), NO_BODY, audit::head),
     route("verifyAuditRecords", Post, "/api/admin/audit/verify", Everywhere(Audit), BODY_BYTES_CONFIG, audit::verify),
 
+    route("createBackup", Post, "/api/admin/backup", Server, BODY_BYTES_SMALL, backup::make),
+    route("listBackups", Get, "/api/admin/backups", Server, NO_BODY, backup::list),
     route("showKeys", Get, "/api/admin/keys", Server, NO_BODY, key::show),
     route("verifyDatabase", Post, "/api/admin/verify", Server, NO_BODY, verify::run),
     route("rotateMasterKey", Post, "/api/admin/keys/rotate", Server, BODY_BYTES_SMALL, key::rotate),

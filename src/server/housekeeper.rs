@@ -12,7 +12,8 @@ use crate::limits;
 use crate::ops;
 use crate::routes::access;
 use crate::state;
-use crate::store::retention::{self, DropOldVersions};
+use crate::store::retention::{self, DropEvents, DropOldVersions, DropPreviews};
+use crate::store::{Connection, Job};
 
 /// The thread that ends leases that have run out, readies exports that will be asked for, and gives up old versions.
 pub struct Housekeeper {
@@ -27,7 +28,7 @@ impl Housekeeper {
         let ticks = tick(Duration::from_millis(limits::HOUSEKEEPING_MILLIS));
         let sweeps = tick(Duration::from_secs(limits::RETENTION_SECS));
         let run = move || {
-            log_failure(drop_old_everywhere(&app));
+            log_failure(drop_old_everywhere(&app).and_then(|()| drop_past(&app)));
             loop {
                 let done = select! {
                     recv(stopped) -> _ => break,
@@ -35,7 +36,7 @@ impl Housekeeper {
                         access::record_denied_counts(&app);
                         tend(&app)
                     }
-                    recv(sweeps) -> _ => drop_old_everywhere(&app),
+                    recv(sweeps) -> _ => drop_old_everywhere(&app).and_then(|()| drop_past(&app)),
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
                 };
                 log_failure(done);
@@ -82,6 +83,44 @@ fn drop_old(app: &App, stack_id: i64) -> Result<(), Error> {
     let Some(n_kept) = app.config.max_state_versions else { return Ok(()) };
     let n_max = limits::RETENTION_VERSIONS_PER_JOB;
     while app.store.write(DropOldVersions { stack_id, n_kept, n_max })? == n_max {}
+    Ok(())
+}
+
+/// Forgets events and previews that are older than the settings want.
+fn drop_past(app: &App) -> Result<(), Error> {
+    let n_max = limits::RETENTION_VERSIONS_PER_JOB;
+    let config = &app.config;
+    if let Some(keep_secs) = config.event_keep_secs {
+        let before_unix = app.now_unix() - keep_secs;
+        drop_in_jobs(
+            app,
+            |conn| retention::list_with_old_events(conn, before_unix, n_max),
+            |update_ids| DropEvents { update_ids },
+        )?;
+    }
+    if let Some(keep_secs) = config.preview_keep_secs {
+        let before_unix = app.now_unix() - keep_secs;
+        drop_in_jobs(
+            app,
+            |conn| retention::list_old_previews(conn, before_unix, n_max),
+            |update_ids| DropPreviews { update_ids },
+        )?;
+    }
+    Ok(())
+}
+
+/// A few at a time, between which others have their turn; what is left after this round waits for the next.
+fn drop_in_jobs<J: Job<Output = ()>>(
+    app: &App,
+    list: impl Fn(&Connection) -> Result<Vec<i64>, Error>,
+    job: impl Fn(Vec<i64>) -> J,
+) -> Result<(), Error> {
+    for _ in 0..limits::RETENTION_STACKS_PER_ROUND {
+        match app.store.read(&list)? {
+            ids if ids.is_empty() => break,
+            ids => app.store.write(job(ids))?,
+        }
+    }
     Ok(())
 }
 

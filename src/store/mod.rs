@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod backup;
 pub mod census;
 pub mod checkpoint;
 mod chunk;
@@ -119,8 +120,10 @@ pub fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
 fn open_for_writing(path: &Path) -> Result<Connection, Error> {
     make_private(path)?;
     let conn = Connection::open(path)?;
+    // A new file gives space back page by page (see `backup::FreePages`); that is settled before its first page.
     conn.execute_batch(
-        "PRAGMA journal_mode = WAL;
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA busy_timeout = 5000;

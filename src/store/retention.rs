@@ -105,3 +105,67 @@ fn set_oldest_version(tx: &Tx, stack_id: i64, version: i64) -> Result<(), Error>
     tx.conn.prepare_cached(SQL)?.execute((stack_id, version))?;
     Ok(())
 }
+
+/// Forgets the engine events of updates that have ended.
+pub struct DropEvents {
+    /// Row ids of the updates; those that still run are passed over.
+    pub update_ids: Vec<i64>,
+}
+
+impl Job for DropEvents {
+    const NAME: &'static str = "drop_events";
+    type Output = ();
+
+    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+        const SET: &str = "UPDATE updates SET n_event_rows = 0 WHERE id = ?1 AND status <> 'running'";
+        const DELETE: &str = "DELETE FROM events WHERE update_id = ?1";
+        for id in &self.update_ids {
+            if tx.conn.prepare_cached(SET)?.execute([id])? == 1 {
+                tx.conn.prepare_cached(DELETE)?.execute([id])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Updates that ended before this time and have events, at most `n_max` of them. Linear in the number of updates.
+pub fn list_with_old_events(
+    conn: &Connection,
+    ended_before_unix: i64,
+    n_max: usize,
+) -> Result<Vec<i64>, Error> {
+    const SQL: &str = "SELECT id FROM updates WHERE n_event_rows > 0 AND ended_at_unix < ?1 LIMIT ?2";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let ids = statement.query_map((ended_before_unix, n_max), |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Forgets previews with all that they reported.
+pub struct DropPreviews {
+    /// Row ids; those that run, and what is no preview, are passed over.
+    pub update_ids: Vec<i64>,
+}
+
+impl Job for DropPreviews {
+    const NAME: &'static str = "drop_previews";
+    type Output = ();
+
+    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM updates WHERE id = ?1 AND is_dry_run = 1 AND status <> 'running'";
+        let mut statement = tx.conn.prepare_cached(SQL)?;
+        for id in &self.update_ids {
+            statement.execute([id])?;
+        }
+        Ok(())
+    }
+}
+
+/// Previews that ended before this time, or were made before it and never started; at most `n_max` of them.
+pub fn list_old_previews(conn: &Connection, before_unix: i64, n_max: usize) -> Result<Vec<i64>, Error> {
+    const SQL: &str = "
+        SELECT id FROM updates
+        WHERE is_dry_run = 1 AND status <> 'running' AND coalesce(ended_at_unix, created_at_unix) < ?1 LIMIT ?2";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let ids = statement.query_map((before_unix, n_max), |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}

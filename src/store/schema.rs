@@ -177,6 +177,20 @@ CREATE TABLE decryptions (
 ) STRICT;
 CREATE INDEX decryptions_by_stack ON decryptions(stack_id, id);
 
+-- Backups that were made or that failed. Whether one is good is known once it was restored for a check.
+CREATE TABLE backups (
+    id               INTEGER PRIMARY KEY,
+    name             TEXT NOT NULL,         -- of the file
+    place            TEXT NOT NULL,         -- folder or bucket
+    made_at_unix     INTEGER NOT NULL,
+    n_bytes          INTEGER NOT NULL,
+    key_fingerprint  TEXT NOT NULL,
+    verified_at_unix INTEGER,
+    problem          TEXT,
+    UNIQUE (place, name)
+) STRICT;
+CREATE INDEX backups_by_time ON backups(made_at_unix);
+
 -- Users and organizations share one space of names: a user's name is also that of a personal organization.
 CREATE TABLE accounts (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -24,6 +24,7 @@ mod support;
 
 mod access;
 mod automation;
+mod backup;
 mod config;
 mod conflict;
 mod crash;

@@ -1,8 +1,12 @@
 //! Old versions are given up, the history stays, and nothing that is in use goes with them.
 
+use crate::support::clocked::ClockedServer;
 use crate::support::command::run;
+use crate::support::http::Request;
+use crate::support::seed::Rng;
 use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Waits until the stack keeps exactly so many versions.
@@ -74,4 +78,69 @@ fn what_runs_goes_on() {
     update.complete("succeeded").ok();
     wait_for_kept(&server, &stack, 1);
     assert_eq!(stack.resource_names(), ["web-dev", "d"]);
+}
+
+#[test]
+fn events_and_previews_go_when_they_are_old() {
+    let mut server = ClockedServer::start_with(&["--event-keep-days", "30", "--preview-keep-days", "7"]);
+    let stack = server.create_stack("web", "dev");
+    let event = |sequence: u64| json!({ "sequence": sequence, "timestamp": 1, "stdoutEvent": { "message": "said", "color": "never" } });
+    let update = stack.start_update();
+    update.post_events(&[event(0)]).ok();
+    update.complete("succeeded").ok();
+    let preview = stack.start("preview", true, 1);
+    preview.post_events(&[event(0)]).ok();
+    preview.complete("succeeded").ok();
+    let (update, preview) = (update.path(""), preview.path(""));
+    let status = |server: &ClockedServer, path: &str| {
+        server.client.send(&Request::new("GET", path)).expect("an answer").status
+    };
+    let n_events = |server: &ClockedServer| {
+        let answer = server.client.send(&Request::new("GET", format!("{update}/events"))).expect("an answer");
+        answer.ok().json()["events"].as_array().expect("events").len()
+    };
+    let wait = |server: &ClockedServer, is_done: &dyn Fn(&ClockedServer) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_done(server) {
+            assert!(Instant::now() < deadline, "it was not given up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    server.clock.jump(8 * 86_400);
+    server.restart();
+    wait(&server, &|server| status(server, &preview) == 404);
+    assert_eq!((status(&server, &update), n_events(&server)), (200, 1));
+    server.clock.jump(30 * 86_400);
+    server.restart();
+    wait(&server, &|server| n_events(server) == 0);
+    assert_eq!(server.stack("web", "dev").history().len(), 1, "the history stays");
+}
+
+#[test]
+fn what_is_deleted_gives_its_space_back() {
+    let server = TestServer::start();
+    let db = server.folder().join("pulumi-backend.db");
+    let stack = server.create_stack("web", "big");
+    let mut rng = Rng::new(1);
+    let mut state = stack.deployment(&["a"]);
+    let text: String = (0..1_500_000).map(|_| format!("{:016x}", rng.next())).collect();
+    state["deployment"]["resources"][1]["outputs"] = json!({ "text": text });
+    stack.import(&state).ok();
+    stack.delete(true).ok();
+    server.stop();
+    let n_bytes = || db.metadata().expect("the database").len();
+    let before = n_bytes();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut after = before;
+    while after > before / 2 {
+        assert!(Instant::now() < deadline, "{after} of {before} bytes are still taken");
+        server.restart();
+        // It is given back in the background, and seen in the file when the log is folded at the end.
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until && n_bytes() > before / 2 {
+            server.get("/readyz").ok();
+        }
+        server.stop();
+        after = n_bytes();
+    }
 }

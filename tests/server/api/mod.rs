@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod audit;
+mod backup;
 mod capability;
 mod checkpoint;
 mod deployment;

@@ -24,9 +24,15 @@ pub struct ClockedServer {
 impl ClockedServer {
     /// A server without any configuration.
     pub fn start() -> ClockedServer {
+        ClockedServer::start_with(&[])
+    }
+
+    /// A server with further arguments.
+    pub fn start_with(extra_args: &[&str]) -> ClockedServer {
         let (dir, clock) = (TempDir::new("clocked"), Clock::default());
         let db = dir.path().join("pulumi-backend.db").display().to_string();
-        let arguments = ["--addr", "127.0.0.1:0", "--db", &db].map(str::to_string);
+        let arguments = [&["--addr", "127.0.0.1:0", "--db", &db], extra_args].concat();
+        let arguments = arguments.into_iter().map(str::to_string);
         let given = given::read(arguments, [], |_, _| None).expect("good arguments");
         let config = Config::from_values(&given.values).expect("a configuration");
         let (server, client) = serve(&config, &clock);

@@ -13,6 +13,7 @@ pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
+pub mod s3;
 pub mod schema;
 pub mod seed;
 pub mod server;

@@ -163,6 +163,11 @@ impl ServerProcess {
         assert!(status.expect("run kill").success(), "kill -{name} failed");
     }
 
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("ask for the server's status").is_none()
+    }
+
     /// Waits for the process to end by itself.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let deadline = Instant::now() + PATIENCE;

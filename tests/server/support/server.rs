@@ -53,6 +53,16 @@ impl TestServer {
         self.process.lock().expect("process").log()
     }
 
+    /// Whether nobody has stopped it.
+    pub fn is_running(&self) -> bool {
+        self.process.lock().expect("process").is_running()
+    }
+
+    /// Starts it again after `stop`, on the same data and the same port.
+    pub fn restart(&self) {
+        self.process.lock().expect("process").restart();
+    }
+
     /// The folder of the database and the key.
     pub fn folder(&self) -> PathBuf {
         self.process.lock().expect("process").dir().to_path_buf()

@@ -1,0 +1,157 @@
+//! `backup`, `restore`: the data goes to another place, and comes back.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::stack::table;
+use super::{Invocation, remark};
+use crate::clock::date_time;
+use crate::error::Error;
+use crate::ops::backup::archive::Manifest;
+use crate::ops::backup::name;
+use crate::server::restore::{self, Request, Restored};
+use crate::store::backup::Losses;
+
+/// Makes a backup and checks it by a restore. Exit code 1 if it is no good.
+pub fn make(invocation: &Invocation) -> Result<ExitCode, Error> {
+    let body = match invocation.option("to") {
+        None => json!({}),
+        Some(to) => json!({ "to": full(to)? }),
+    };
+    let made = invocation.client()?.json("POST", "/api/admin/backup", Some(&body))?;
+    let text = |key: &str| made[key].as_str().unwrap_or_default().to_string();
+    let problem = made["problem"].as_str();
+    invocation.show(&made, || {
+        let outcome = match problem {
+            None => "restored for a check: every stack is whole".to_string(),
+            Some(problem) => format!("NOT GOOD: {problem}"),
+        };
+        format!("{} in {}, {} bytes\n{outcome}\n", text("name"), text("place"), made["bytes"])
+    });
+    Ok(if problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The server has another working folder.
+fn full(path: &str) -> Result<String, Error> {
+    if path.starts_with("s3://") {
+        return Ok(path.into());
+    }
+    let full = std::path::absolute(path).map_err(|cause| Error::invalid("to", cause.to_string()))?;
+    // Its end says whether it is a folder.
+    let is_folder = path.ends_with('/');
+    Ok(format!("{}{}", full.display().to_string().trim_end_matches('/'), if is_folder { "/" } else { "" }))
+}
+
+/// The backups, and whether they are good.
+pub fn list(invocation: &Invocation) -> Result<ExitCode, Error> {
+    let answer = invocation.client()?.json("GET", "/api/admin/backups", None)?;
+    let backups = answer["backups"].as_array().cloned().unwrap_or_default();
+    invocation.show(&answer, || match backups.is_empty() {
+        true => "no backup was made yet: pulumi-backend backup --to DIR\n".into(),
+        false => table(&["BACKUP", "BYTES", "CHECKED", "KEY", "PLACE"], backups.iter().map(row)),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(backup: &Value) -> Vec<String> {
+    let text = |key: &str| backup[key].as_str().unwrap_or("").to_string();
+    let checked = match (backup["problem"].as_str(), backup["verifiedAt"].as_str()) {
+        (Some(problem), _) => format!("NOT GOOD: {problem}"),
+        (None, Some(at)) => at.to_string(),
+        (None, None) => "not yet".into(),
+    };
+    vec![text("name"), backup["bytes"].to_string(), checked, text("keyFingerprint"), text("place")]
+}
+
+/// Puts a backup in the place of the database.
+pub fn restore(invocation: &Invocation) -> Result<ExitCode, Error> {
+    let from = invocation.option("from").ok_or_else(|| {
+        Error::invalid("from", "is missing: a backup's file, a folder of them, or s3://bucket/prefix")
+    })?;
+    let request = Request {
+        from,
+        at: invocation.option("at").map(name::parse_time).transpose()?,
+        is_forced: invocation.has("force"),
+        takes_damaged: invocation.has("damaged"),
+    };
+    let config = invocation.config()?;
+    let done = restore::restore(&config, &request)?;
+    tell_lost(&done);
+    invocation.show(&restored_json(&done), || {
+        let kept = done.kept.as_ref().map_or(String::new(), |kept| {
+            format!("what was there before is kept as {}\n", kept.display())
+        });
+        format!(
+            "restored {} of {} to {}\n{kept}{} updates that ran then were ended; tokens made since are unknown here\n",
+            done.name,
+            done.manifest.made_at,
+            config.db.display(),
+            done.n_ended,
+        )
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell_lost(done: &Restored) {
+    for problem in &done.problems {
+        remark(&format!("damaged: {problem}"));
+    }
+    match &done.lost {
+        Err(cause) => {
+            remark(&format!("what was written since cannot be told, the old database is no help: {cause}"))
+        }
+        Ok(Losses { updates, stacks, revived_tokens }) => {
+            for stack in stacks {
+                remark(&format!("lost: stack {stack}, made after the backup"));
+            }
+            for update in updates {
+                let at = date_time(update.started_at_unix);
+                remark(&format!(
+                    "lost: {} version {} of {}, started {at}Z",
+                    update.kind, update.version, update.stack
+                ));
+            }
+            for token in revived_tokens {
+                remark(&format!("valid again: token {token}, which was revoked after the backup"));
+            }
+        }
+    }
+}
+
+fn restored_json(done: &Restored) -> Value {
+    let lost = done.lost.as_ref().ok().map(|Losses { updates, stacks, revived_tokens }| {
+        let updates = updates.iter().map(|update| {
+            json!({
+                "stack": update.stack, "version": update.version, "kind": update.kind, "status": update.status,
+                "startedAt": format!("{}Z", date_time(update.started_at_unix)),
+            })
+        });
+        json!({ "updates": updates.collect::<Vec<_>>(), "stacks": stacks, "revivedTokens": revived_tokens })
+    });
+    json!({
+        "name": done.name,
+        "madeAt": done.manifest.made_at,
+        "keyFingerprint": done.manifest.key_fingerprint,
+        "counts": done.manifest.counts,
+        "kept": done.kept.as_ref().map(|kept| kept.display().to_string()),
+        "problems": done.problems,
+        "endedUpdates": done.n_ended,
+        "lost": lost,
+    })
+}
+
+/// Checks a backup as a restore would, and changes nothing. Exit code 1 if it is no good.
+pub fn verify(invocation: &Invocation) -> Result<ExitCode, Error> {
+    let (name, manifest, problems) = restore::verify(&invocation.config()?, invocation.argument(0))?;
+    let Manifest { made_at, counts, key_fingerprint, audit_head, .. } = &manifest;
+    let shown = json!({
+        "name": name, "madeAt": made_at, "counts": counts, "keyFingerprint": key_fingerprint,
+        "auditHead": audit_head, "serverVersion": manifest.server_version, "problems": problems,
+    });
+    invocation.show(&shown, || match problems.is_empty() {
+        true => format!("{name} of {made_at} is whole: {} stacks\n", counts.get("stacks").unwrap_or(&0)),
+        false => problems.iter().map(|problem| format!("damaged: {problem}\n")).collect(),
+    });
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
