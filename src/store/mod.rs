@@ -38,6 +38,7 @@ pub mod verify;
 pub mod version;
 mod writer;
 
+use std::io::Read;
 use std::path::Path;
 
 pub use rusqlite::Connection;
@@ -119,13 +120,16 @@ pub fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
 
 fn open_for_writing(path: &Path) -> Result<Connection, Error> {
     make_private(path)?;
+    refuse_other_files(path)?;
     let conn = Connection::open(path)?;
     // A new file gives space back page by page (see `backup::FreePages`); that is settled before its first page.
+    // What is deleted is wiped: an old row with its keyed hash, left on a free page, could come back by damage.
     conn.execute_batch(
         "PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
          PRAGMA busy_timeout = 5000;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -8000;
@@ -135,6 +139,19 @@ fn open_for_writing(path: &Path) -> Result<Connection, Error> {
     )?;
     conn.set_prepared_statement_cache_capacity(128);
     Ok(conn)
+}
+
+/// SQLite takes a file that was cut to a few bytes for a new one.
+fn refuse_other_files(path: &Path) -> Result<(), Error> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let failed = |cause| Error::internal(format!("read {}", path.display()), cause);
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAGIC.len() as u64).read_to_end(&mut head).map_err(failed)?;
+    match head.is_empty() || head == MAGIC {
+        true => Ok(()),
+        false => Err(Error::Damaged(format!("{} is no SQLite database, or was cut short", path.display()))),
+    }
 }
 
 /// Makes the file, if there is none, readable to its owner only; SQLite gives its other files the same mode.

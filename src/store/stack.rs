@@ -350,12 +350,15 @@ pub fn list(
         SELECT s.uid, s.org, s.project, s.name,
                CASE EXISTS (SELECT 1 FROM updates u
                             WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
-                    + EXISTS (SELECT 1 FROM updates u
-                              WHERE u.uid = s.active_update AND u.status = 'running' AND u.is_dry_run = 0)
+                    + coalesce((SELECT {} * (u.status = 'running' AND u.is_dry_run = 0)
+                                FROM updates u WHERE u.uid = s.active_update), 0)
                     WHEN 2 THEN 0 WHEN 0 THEN s.updated_at_unix
                     -- One of the two indexes is damaged.
                     ELSE row_check(NULL, 'updates') END,
-               d.n_resources, {}
+               CASE WHEN s.deployment_id IS NULL THEN NULL
+                    WHEN d.id IS NULL THEN row_check(NULL, 'deployments')
+                    ELSE d.n_resources * {} END,
+               {}
         FROM stacks s LEFT JOIN deployments d ON d.id = s.deployment_id
         WHERE (s.org, s.project, s.name) > (?1, ?2, ?3)
           AND (?4 IS NULL OR s.org = ?4)
@@ -370,6 +373,8 @@ pub fn list(
         ORDER BY s.org, s.project, s.name
         LIMIT ?8"
         ),
+        mac::check("updates", "u."),
+        mac::check("deployments", "d."),
         mac::check("stacks", "s.")
     );
     let mut statement = conn.prepare_cached(&sql)?;

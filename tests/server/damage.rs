@@ -159,7 +159,8 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) -> String {
             format!("page {one} is a copy of page {other}")
         }
         _ => {
-            bytes.truncate(if rng.chance(50) { at } else { page(one).start });
+            // An empty file is a new database.
+            bytes.truncate(if rng.chance(50) { at } else { page(one).start }.max(1));
             format!("cut to {} bytes", bytes.len())
         }
     }

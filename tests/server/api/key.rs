@@ -96,8 +96,8 @@ fn base64(bytes: &[u8]) -> String {
 fn no_other_key_is_taken_and_nothing_is_changed_by_trying() {
     let (folder, key) = stopped();
     let db = folder.path().join(DB);
-    let before = fs::read(&db).expect("the database");
     let fingerprint = show(folder.path(), &[], &[]).json()["fingerprint"].as_str().expect("text").to_string();
+    let before = fs::read(&db).expect("the database");
 
     let other = "ab".repeat(32);
     let refused = show(folder.path(), &[], &[("PULUMI_BACKEND_MASTER_KEY", &other)]).fails(2);
