@@ -5,6 +5,8 @@ use crate::support::command::{Done, run, run_with};
 use crate::support::process::{ServerProcess, TempDir};
 use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -76,20 +78,8 @@ fn the_key_comes_from_the_first_place_that_has_it() {
 
     let bytes: Vec<u8> =
         (0..32).map(|i| u8::from_str_radix(&key[2 * i..2 * i + 2], 16).expect("hex")).collect();
-    write_private(&at("base64.key"), &base64(&bytes));
+    write_private(&at("base64.key"), &STANDARD.encode(&bytes));
     assert!(source(&["--master-key-file", "base64.key"], &[]).ends_with("base64.key"));
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        (0..4).for_each(|i| {
-            out.push(if i <= chunk.len() { LETTERS[n >> (18 - 6 * i) & 63] as char } else { '=' })
-        });
-    }
-    out
 }
 
 #[test]
