@@ -159,8 +159,7 @@ fn answer(
 ) -> Result<Response, Error> {
     let authorization = request.header("Authorization").unwrap_or("");
     let address = match door {
-        Door::Network => request.header("X-Gate-Peer").unwrap_or("").to_string(),
-        Door::Management => request.header("X-Gate-Peer").unwrap_or("").to_string(),
+        Door::Network | Door::Management => request.header("X-Gate-Peer").unwrap_or("").to_string(),
         Door::Local => "local".into(),
     };
     let from = Origin { authorization, address: &address, request_id, door };

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::support::anybody::Anybody;
 use crate::support::client::{Client, trusting, trusting_with};
 use crate::support::engine::{N_WORKERS, pattern, sum};
 use crate::support::folder::Folder;
@@ -208,67 +209,14 @@ fn changed_files_are_used_without_a_restart_and_bad_ones_are_not() {
 
 /// The certificate that a new connection is shown.
 fn shown_by(gate: &TestGate) -> Vec<u8> {
-    let seen = Arc::new(seen::Seen::default());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = builder.dangerous().with_custom_certificate_verifier(seen.clone()).with_no_client_auth();
-    Client::connect_tls(gate.address, Arc::new(config), "localhost").unwrap().get("/").expect(200);
-    seen.certificate()
-}
-
-/// A client that believes any certificate and remembers it.
-mod seen {
-    use std::sync::Mutex;
-
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug, Default)]
-    pub struct Seen(Mutex<Vec<u8>>);
-
-    impl Seen {
-        pub fn certificate(&self) -> Vec<u8> {
-            self.0.lock().unwrap().clone()
-        }
-    }
-
-    impl ServerCertVerifier for Seen {
-        fn verify_server_cert(
-            &self,
-            certificate: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            *self.0.lock().unwrap() = certificate.to_vec();
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-        }
-    }
+    let config =
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let mut client = Client::connect_tls(gate.address, Arc::new(config), "localhost").unwrap();
+    client.get("/").expect(200);
+    client.tls().peer_certificates().unwrap()[0].to_vec()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::support::http::{Client, Request};
 use crate::support::process::TempDir;
 use crate::support::seed::{Rng, for_each_seed, seeds};
 use crate::support::stack::TestStack;
-use crate::support::update::{create_entries, secrets_entry};
+use crate::support::update::{create_entries, line_event, secrets_entry};
 use pulumi_backend::clock::Clock;
 use pulumi_backend::config::{Config, given};
 use pulumi_backend::gate::LocalAddress;
@@ -81,7 +81,7 @@ fn live(client: &Client, name: &str, targets: &mut Vec<String>, ever: &mut Answe
         let update = stack.start_checkpoints();
         targets.push(update.path("/events"));
         record(client, targets, ever);
-        update.post_events(&[event(0), event(1)]).ok();
+        update.post_events(&[line_event(0), line_event(1)]).ok();
         record(client, targets, ever);
         update.checkpoint(&stack.deployment(names)).ok();
         record(client, targets, ever);
@@ -97,10 +97,6 @@ fn live(client: &Client, name: &str, targets: &mut Vec<String>, ever: &mut Answe
     record(client, targets, ever);
     running.journal(&create_entries(2, 1, &stack.resource("e"))).ok();
     record(client, targets, ever);
-}
-
-fn event(sequence: u64) -> Value {
-    json!({ "sequence": sequence, "timestamp": 1, "stdoutEvent": { "message": format!("line {sequence}"), "color": "raw" } })
 }
 
 fn record(client: &Client, targets: &[String], answers: &mut Answers) {

@@ -21,25 +21,6 @@ const N_THREADS: u64 = 4;
 /// How long a server may take to give back what its clients used.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the process uses.
-#[derive(Debug)]
-struct Usage {
-    resident_kib: usize,
-    n_threads: usize,
-    n_descriptors: usize,
-}
-
-impl Usage {
-    fn of(server: &TestServer) -> Usage {
-        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("alive");
-        Usage {
-            resident_kib: server.status("VmRSS:"),
-            n_threads: server.status("Threads:"),
-            n_descriptors: descriptors.count(),
-        }
-    }
-}
-
 #[test]
 fn ten_thousand_damaged_requests() {
     let server = TestServer::start();
@@ -49,7 +30,7 @@ fn ten_thousand_damaged_requests() {
     let first_seed = std::env::var("SEED").map_or(1, |seed| seed.parse().expect("a number"));
     // So that what is made once is made.
     send_all(&server, &requests, 1_000_000, 500);
-    let before = Usage::of(&server);
+    let before = server.usage();
     std::thread::scope(|scope| {
         for thread in 0..N_THREADS {
             let (server, requests) = (&server, &requests);
@@ -61,7 +42,7 @@ fn ten_thousand_damaged_requests() {
     let deadline = Instant::now() + PATIENCE;
     // Connections to the database are opened as they are needed, three descriptors each, and stay.
     loop {
-        let now = Usage::of(&server);
+        let now = server.usage();
         let is_back = now.n_threads <= before.n_threads
             && now.n_descriptors <= before.n_descriptors + 24
             && now.resident_kib <= before.resident_kib + (32 << 10);

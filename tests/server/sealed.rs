@@ -5,10 +5,10 @@ use crate::support::http::Request;
 use crate::support::seed::{Rng, seeds};
 use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
-use crate::support::update::{TestUpdate, create_entries, secrets_entry};
+use crate::support::update::{TestUpdate, create_entries, line_event, secrets_entry};
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A sealed value in the database, and the call that has to open it.
 struct Place {
@@ -46,10 +46,6 @@ struct Subject<'a> {
     places: Vec<Place>,
 }
 
-fn event(sequence: u64) -> Value {
-    json!({ "sequence": sequence, "timestamp": 1, "stdoutEvent": { "message": format!("line {sequence}"), "color": "raw" } })
-}
-
 fn subject<'a>(server: &'a TestServer, name: &str) -> Subject<'a> {
     let stack = server.create_stack("web", name);
     // Its root is missing, which is a finding.
@@ -61,8 +57,8 @@ fn subject<'a>(server: &'a TestServer, name: &str) -> Subject<'a> {
     let running = stack.start_update();
     running.journal(&[secrets_entry(1)]).ok();
     running.journal(&create_entries(2, 1, &stack.resource("c"))).ok();
-    running.post_events(&[event(0), event(1)]).ok();
-    running.post_events(&[event(2)]).ok();
+    running.post_events(&[line_event(0), line_event(1)]).ok();
+    running.post_events(&[line_event(2)]).ok();
     let places = places(&server.database(), &stack, &running);
     Subject { stack, running, places }
 }

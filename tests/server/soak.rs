@@ -6,7 +6,7 @@ use crate::fake::life::Life;
 use crate::fake::proxy::FaultProxy;
 use crate::support::http::{Client, Request, connect};
 use crate::support::seed::Rng;
-use crate::support::server::{ORG, TestServer};
+use crate::support::server::{ORG, TestServer, Usage};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
@@ -17,28 +17,12 @@ const N_STRANGERS: u64 = 100;
 /// What may come on top in the second half, in KiB: what an allocator keeps.
 const GROWTH_KIB: usize = 64 << 10;
 
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    resident_kib: usize,
-    n_threads: usize,
-    n_descriptors: usize,
-}
-
-fn usage(server: &TestServer) -> Usage {
-    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("alive");
-    Usage {
-        resident_kib: server.status("VmRSS:"),
-        n_threads: server.status("Threads:"),
-        n_descriptors: descriptors.count(),
-    }
-}
-
 #[test]
 #[ignore = "takes SOAK_SECS, an hour unless set"]
 fn mixed_clients_leave_nothing_behind() {
     let secs = std::env::var("SOAK_SECS").map_or(3600, |secs| secs.parse().expect("seconds"));
     let server = TestServer::start();
-    let before = usage(&server);
+    let before = server.usage();
     println!("before: {before:?}");
     let half = clients(&server, Duration::from_secs(secs / 2), 1);
     let middle = settled(&server, before);
@@ -65,7 +49,7 @@ fn clients(server: &TestServer, time: Duration, first_seed: u64) -> usize {
         while Instant::now() < end {
             let left = end.saturating_duration_since(Instant::now());
             std::thread::sleep(left.min(Duration::from_secs(60)));
-            println!("{:?}", usage(server));
+            println!("{:?}", server.usage());
         }
         clis.into_iter().map(|cli| cli.join().expect("a life without a failure")).sum()
     });
@@ -119,7 +103,7 @@ fn stranger(server: &TestServer, n: u64, end: Instant) {
 fn settled(server: &TestServer, before: Usage) -> Usage {
     let deadline = Instant::now() + Duration::from_secs(180);
     loop {
-        let now = usage(server);
+        let now = server.usage();
         // Connections to the database are opened as they are needed, and stay.
         let is_at_rest =
             now.n_threads <= before.n_threads + 2 && now.n_descriptors <= before.n_descriptors + 40;

@@ -1,5 +1,8 @@
 //! A gate in front of a small engine of the same make as the real one, and a client that is a bare socket.
 
+#[cfg(feature = "tls")]
+#[allow(dead_code)] // Not for the benchmark.
+pub mod anybody;
 pub mod client;
 #[allow(dead_code)] // Not for the benchmark.
 pub mod damage;

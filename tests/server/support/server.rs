@@ -18,6 +18,17 @@ pub struct TestServer {
     pub client: Client,
 }
 
+/// What a server's process uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Memory, in KiB.
+    pub resident_kib: usize,
+    /// Threads.
+    pub n_threads: usize,
+    /// Open descriptors.
+    pub n_descriptors: usize,
+}
+
 impl TestServer {
     /// A server without any configuration.
     pub fn start() -> TestServer {
@@ -98,6 +109,17 @@ impl TestServer {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("alive");
         let line = status.lines().find(|line| line.starts_with(name)).expect("a known name");
         line.split_whitespace().nth(1).expect("a value").parse().expect("a number")
+    }
+
+    /// What the process uses now.
+    #[track_caller]
+    pub fn usage(&self) -> Usage {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("alive");
+        Usage {
+            resident_kib: self.status("VmRSS:"),
+            n_threads: self.status("Threads:"),
+            n_descriptors: descriptors.count(),
+        }
     }
 
     /// Sends a request; a lost connection fails the test.

@@ -1,15 +1,17 @@
 //! TLS clients: one that trusts a CA in a file, and one that believes anything and looks at what it is shown.
 
 use super::http::{Request, Response, connect, read_response};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+
+#[path = "../../gate/support/anybody.rs"]
+mod anybody;
 
 /// A connection to a server behind TLS.
 pub struct TlsClient(BufReader<StreamOwned<ClientConnection, TcpStream>>);
@@ -26,7 +28,7 @@ impl TlsClient {
                 builder.with_root_certificates(roots).with_no_client_auth()
             }
             None => {
-                let anybody = Arc::new(Anybody);
+                let anybody = Arc::new(anybody::Anybody);
                 builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth()
             }
         };
@@ -56,42 +58,4 @@ impl TlsClient {
 /// The certificate in a PEM file.
 pub fn certificate(path: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).expect("a certificate")
-}
-
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
 }

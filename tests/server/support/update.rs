@@ -190,3 +190,8 @@ pub fn create_entries(sequence_id: u64, operation_id: u64, state: &Value) -> [Va
         entry(1, sequence_id + 1, operation_id, json!({ "state": state })),
     ]
 }
+
+/// An engine event that is a line of output.
+pub fn line_event(sequence: u64) -> Value {
+    json!({ "sequence": sequence, "timestamp": 1, "stdoutEvent": { "message": format!("line {sequence}"), "color": "raw" } })
+}
