@@ -26,8 +26,11 @@ pub const BATCH_VALUES_MAX: usize = 10_000;
 pub const WRITER_QUEUE_JOBS: usize = 1024;
 /// Jobs that share one commit: bounds the answer time of the first of them.
 pub const WRITER_BATCH_JOBS: usize = 256;
-/// The write-ahead log is folded back into the database when it is idle and larger than this.
-pub const WAL_IDLE_BYTES: u64 = 4 << 20;
+/// Seals of a stack's key that are counted in memory before they are written down. A crash forgets them, and the key
+/// is renewed long before the difference could matter.
+pub const SEALS_NOTED: u64 = 1 << 20;
+/// The write-ahead log is folded back into the database when it is idle and has more pages than this: 4 MB.
+pub const WAL_IDLE_PAGES: i64 = 1024;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
 /// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
