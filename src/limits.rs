@@ -112,6 +112,8 @@ pub const S3_SINGLE_BYTES_MAX: u64 = 64 << 20;
 pub const S3_PART_BYTES: u64 = 16 << 20;
 /// A bucket takes 10,000 parts of one file.
 pub const S3_PARTS_MAX: u64 = 10_000;
+/// A body of a bucket's answer: one piece of a backup, or a page of a list.
+pub const S3_BODY_BYTES_MAX: u64 = 64 << 20;
 /// What is fetched from a bucket in one request.
 pub const S3_PIECE_BYTES: u64 = 8 << 20;
 /// Attempts of each request to a bucket: with the pauses between them they take about half a minute.

@@ -1,7 +1,6 @@
 //! Stands in for `tls` in a build without it.
 
 use std::io::{ErrorKind, Result as IoResult};
-use std::net::TcpStream;
 use std::path::Path;
 
 use crate::error::Error;
@@ -11,12 +10,14 @@ pub struct Tls;
 
 impl Tls {
     /// Errors: always.
-    pub fn new(_: Option<&Path>) -> Result<Tls, Error> {
-        Err(Error::invalid("to", "this build has no TLS: only buckets with disableSSL=true can be reached"))
+    pub fn new(_: Option<&Path>, _: &str) -> Result<Tls, Error> {
+        let why =
+            "this build has no TLS: it reaches servers over plain HTTP only, as buckets with disableSSL=true";
+        Err(Error::invalid("tls", why))
     }
 
     /// Errors: always.
-    pub fn connect(&self, _: TcpStream, _: &str) -> IoResult<TcpStream> {
+    pub fn connect<S>(&self, _: S, _: &str) -> IoResult<S> {
         Err(ErrorKind::Unsupported.into())
     }
 }
