@@ -12,6 +12,7 @@ use crate::crypto::keyring::{Keyring, StackKey};
 use crate::crypto::token::TokenHash;
 use crate::error::Error;
 use crate::observe::figures::GateFigures;
+use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note};
 use crate::store::stack::Stack;
@@ -27,6 +28,8 @@ pub struct App {
     pub audit_key: Arc<HashKey>,
     /// Of the one token that all share, if there is one.
     pub single_token: Option<TokenHash>,
+    /// Keys of issuers that publish theirs.
+    pub key_sets: KeySets,
     /// Wrong tokens and denied calls of the last minute.
     pub recent: Recent,
     /// Exports as they were sent.

@@ -80,6 +80,22 @@ pub const DENIED_CALLERS_MAX: usize = 50;
 pub const AUDIT_PAGE_ROWS: usize = 1000;
 /// Trusted issuers: all that fit a token are tried.
 pub const ISSUERS_MAX: usize = 100;
+/// How long fetched keys of an issuer hold if it says nothing, in seconds.
+pub const KEY_SET_SECS: i64 = 3600;
+/// How long they hold at least, whatever the issuer says: each sign-in would ask it otherwise.
+pub const KEY_SET_SECS_MIN: i64 = 60;
+/// How long they hold at most: a key that the issuer took back must not live on for long.
+pub const KEY_SET_SECS_MAX: i64 = 86_400;
+/// For how long the last keys of an issuer that cannot be reached are believed, in seconds.
+pub const KEY_SET_STALE_SECS: i64 = 86_400;
+/// Between two fetches from one address, in seconds: tokens with made-up keys must not cause more.
+pub const KEY_SET_PAUSE_SECS: i64 = 10;
+/// How long a fetch may take in all, in seconds: who signs in waits for it.
+pub const KEY_SET_FETCH_SECS: u64 = 5;
+/// Bytes of a key set; those of large issuers have 10 KB.
+pub const KEY_SET_BYTES_MAX: u64 = 1 << 20;
+/// Calls that may wait for keys at once: each holds a worker.
+pub const KEY_SET_WAITERS_MAX: usize = 3;
 /// Characters of a path that the record of a denied call keeps.
 pub const AUDIT_TARGET_CHARS_MAX: usize = 300;
 /// Bytes of one export of audit records.

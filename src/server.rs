@@ -29,6 +29,7 @@ use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::ops::backup::scratch;
 use crate::ops::key_source;
+use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
@@ -166,6 +167,7 @@ impl Data {
         }
         let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
+        let key_sets = KeySets::new(config.issuer_ca_file.clone());
         let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
@@ -174,6 +176,7 @@ impl Data {
             keyring: loaded.keyring,
             audit_key,
             single_token,
+            key_sets,
             recent,
             exports,
             bases: BaseHashes::default(),

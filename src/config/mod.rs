@@ -153,6 +153,8 @@ pub struct Config {
     pub preview_keep_secs: Option<i64>,
     /// Threads that answer requests.
     pub n_workers: usize,
+    /// Certificates that issuers are checked against whose keys are fetched.
+    pub issuer_ca_file: Option<PathBuf>,
     /// Backups.
     pub backup: BackupSettings,
     /// How much is logged.
@@ -240,6 +242,7 @@ impl Config {
             event_keep_secs: days("event-keep-days", text("event-keep-days"))?,
             preview_keep_secs: days("preview-keep-days", text("preview-keep-days"))?,
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
+            issuer_ca_file: Some(text("issuer-ca-file")).filter(|file| !file.is_empty()).map(PathBuf::from),
             backup: BackupSettings::from_values(values)?,
             log_level: text("log-level").parse().map_err(|_| {
                 Error::invalid(

@@ -55,6 +55,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "body-memory", value: "BYTES", default: "268435456", help: "Memory for bodies in flight, as they are sent, in all; a larger body is refused" },
     Setting { name: "requests-per-second-per-address", value: "N", default: "0", help: "Requests beyond are told to come again; 0: any number" },
     Setting { name: "wrong-tokens", value: "N", default: "30", help: "Wrong tokens of one address in a minute; those beyond are answered 429" },
+    Setting { name: "issuer-ca-file", value: "FILE", default: "", help: "Certificates, in PEM, that issuers are checked against whose keys are fetched (issuer add --jwks-url); default: those of the system" },
     Setting { name: "lease-duration", value: "SECONDS", default: "300", help: "How long a silent CLI keeps the lock of its update; the CLI counts on 300" },
     Setting { name: "delta-checkpoints", value: "auto|on|off", default: "auto", help: "Whether CLIs may send state as text differences; auto: those before 3.225, which do not journal" },
     Setting { name: "delta-cutoff", value: "BYTES", default: "1048576", help: "States smaller than this are sent whole" },

@@ -1,11 +1,13 @@
 //! One request to another server, over a connection of its own: of a bucket, or of an issuer of tokens. Nothing is
 //! called that no setting names, and no redirect is followed.
 
+pub mod key_set;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls_absent.rs"]
 pub mod tls;
+pub mod url;
 
 use std::fs::File;
 use std::io::{

@@ -245,7 +245,8 @@ CREATE TABLE issuers (
     claims          TEXT NOT NULL,          -- JSON object: claim to pattern
     role            TEXT NOT NULL,
     patterns        TEXT NOT NULL,          -- JSON array of texts
-    key_set         TEXT NOT NULL,          -- JSON: the public keys
+    key_set         TEXT NOT NULL,          -- JSON: the public keys; empty if they are fetched
+    key_set_url     TEXT NOT NULL,          -- where they are fetched from; empty if they are not
     lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
     created_at_unix INTEGER NOT NULL,
     mac             BLOB

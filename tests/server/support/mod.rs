@@ -13,6 +13,8 @@ pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
+#[cfg(feature = "tls")]
+pub mod published;
 pub mod s3;
 pub mod schema;
 pub mod seed;
