@@ -98,6 +98,10 @@ pub const KEY_SET_BYTES_MAX: u64 = 1 << 20;
 pub const KEY_SET_WAITERS_MAX: usize = 3;
 /// Characters of a path that the record of a denied call keeps.
 pub const AUDIT_TARGET_CHARS_MAX: usize = 300;
+/// Records that are given up in one job: others wait for it.
+pub const AUDIT_CUT_ROWS: i64 = 1000;
+/// Records are given up once a day, in seconds: each time makes one more.
+pub const AUDIT_CUT_SECS: i64 = 86_400;
 /// Bytes of one export of audit records.
 pub const AUDIT_EXPORT_BYTES_MAX: usize = 64 << 20;
 /// Characters in the name of a token.

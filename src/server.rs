@@ -73,6 +73,7 @@ impl Server {
         }
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
+        data.warn_of_lost_users();
         let folder = PrivateFolder::make(&data.app.config.db)?;
         let front = Front::start(&data, listener, &folder)?;
         let control = Control::start(&data.app, &folder)?;
@@ -165,7 +166,7 @@ impl Data {
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }
-        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), store::audit::KEY));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
         let key_sets = KeySets::new(config.issuer_ca_file.clone());
         let recent = Recent::new(config.wrong_tokens_max);
@@ -198,6 +199,16 @@ impl Data {
 
     fn has_users(&self) -> Result<bool, Error> {
         self.app.store.read(store::account::has_users)
+    }
+
+    /// Without its users nobody gets in; that has a way out.
+    fn warn_of_lost_users(&self) {
+        if let Err(cause) = self.app.store.read(store::account::check_total) {
+            log::error!(
+                "{cause}. The server stays closed to all but those who are left. Restore a backup; if no user is left, \
+                 pulumi-backend user add NAME --admin on this machine makes one"
+            );
+        }
     }
 
     /// The mode, for a person who has just started the server.

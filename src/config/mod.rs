@@ -151,6 +151,8 @@ pub struct Config {
     pub event_keep_secs: Option<i64>,
     /// How long previews are kept, in seconds; none keeps them.
     pub preview_keep_secs: Option<i64>,
+    /// How long audit records are kept, in seconds; none keeps them.
+    pub audit_keep_secs: Option<i64>,
     /// Threads that answer requests.
     pub n_workers: usize,
     /// Certificates that issuers are checked against whose keys are fetched.
@@ -241,6 +243,7 @@ impl Config {
             },
             event_keep_secs: days("event-keep-days", text("event-keep-days"))?,
             preview_keep_secs: days("preview-keep-days", text("preview-keep-days"))?,
+            audit_keep_secs: days("audit-keep-days", text("audit-keep-days"))?,
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
             issuer_ca_file: Some(text("issuer-ca-file")).filter(|file| !file.is_empty()).map(PathBuf::from),
             backup: BackupSettings::from_values(values)?,

@@ -65,6 +65,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "max-state-versions", value: "N", default: "0", help: "Versions of its state that a stack keeps; 0 keeps all, and the latest is always kept" },
     Setting { name: "event-keep-days", value: "N", default: "0", help: "Days that the engine events of an update are kept after its end; 0 keeps them" },
     Setting { name: "preview-keep-days", value: "N", default: "0", help: "Days that previews are kept; 0 keeps them" },
+    Setting { name: "audit-keep-days", value: "N", default: "0", help: "Days that audit records are kept, and up to a day more; 0 keeps them; that some were given up is a record itself" },
     Setting { name: "event-buffer-size", value: "N", default: "", help: "Taken from other backends' settings, without effect: events are never held back in memory" },
     Setting { name: "event-flush-interval", value: "TIME", default: "", help: "Taken from other backends' settings, without effect: events are on disk when their call is answered" },
     Setting { name: "workers", value: "N", default: "8", help: "Requests that are worked on at once" },

@@ -186,9 +186,10 @@ pub fn list(
     if n_rows != update.n_event_rows {
         return Err(damaged(&events_of(&update.uid)));
     }
+    // Nor is the list looked up in an index that may have lost some of them.
     const SQL: &str = "
         SELECT first_sequence, last_sequence, hash, body FROM events
-        WHERE update_id = ?1 AND last_sequence >= ?2
+        WHERE update_id = ?1 AND +last_sequence >= ?2
         ORDER BY first_sequence LIMIT ?3";
     let mut statement = conn.prepare_cached(SQL)?;
     let mut rows = statement.query((update.id, from_sequence, limits::EVENT_PAGE_ROWS + 1))?;

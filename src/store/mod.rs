@@ -32,6 +32,7 @@ pub mod secret;
 pub mod sketch;
 pub mod stack;
 pub mod token;
+pub mod total;
 pub mod unused;
 pub mod update;
 pub mod verify;

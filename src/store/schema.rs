@@ -202,6 +202,13 @@ CREATE TABLE accounts (
     mac             BLOB
 ) STRICT;
 
+CREATE TRIGGER users_count_insert AFTER INSERT ON accounts WHEN new.kind = 'user' BEGIN
+    UPDATE totals SET n = n + 1 WHERE name = 'users';
+END;
+CREATE TRIGGER users_count_delete AFTER DELETE ON accounts WHEN old.kind = 'user' BEGIN
+    UPDATE totals SET n = n - 1 WHERE name = 'users';
+END;
+
 -- What users may do, beside all in their personal organization.
 CREATE TABLE grants (
     account_id      INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
@@ -253,7 +260,7 @@ CREATE TABLE issuers (
 ) STRICT;
 CREATE INDEX issuers_by_url ON issuers(url);
 
--- Who did what. Each row's hash covers the row and the hash before it, under a key that is not in here in clear.
+-- Who did what. Each row's hash covers the row and the hash before it.
 CREATE TABLE audit (
     sequence   INTEGER PRIMARY KEY,
     at_unix    INTEGER NOT NULL,
@@ -267,7 +274,8 @@ CREATE TABLE audit (
     result     TEXT NOT NULL,
     detail     TEXT NOT NULL,
     request_id TEXT NOT NULL,
-    hash       BLOB NOT NULL
+    hash       BLOB NOT NULL,               -- SHA-256
+    seal       BLOB NOT NULL                -- of the hash, under a key that is not in here in clear
 ) STRICT;
 CREATE INDEX audit_by_org ON audit(org, sequence);
 ";
