@@ -68,6 +68,8 @@ pub const TOKENS_MAX: usize = 10_000;
 pub const SCOPE_PATTERNS_MAX: usize = 100;
 /// A token that was not used for so long, or not from this address, signs in anew; in seconds.
 pub const SIGN_IN_SECS: i64 = 3600;
+/// How long a user is not told again that backups are overdue, in seconds: longer than most commands take.
+pub const WARNING_SECS: i64 = 60;
 /// How often the last use of a token is written, in seconds.
 pub const LAST_USED_SECS: i64 = 60;
 /// Addresses whose wrong tokens are counted apart; those beyond share one count.
@@ -98,6 +100,8 @@ pub const KEY_SET_BYTES_MAX: u64 = 1 << 20;
 pub const KEY_SET_WAITERS_MAX: usize = 3;
 /// Characters of a path that the record of a denied call keeps.
 pub const AUDIT_TARGET_CHARS_MAX: usize = 300;
+/// Characters of what a record says of changed settings.
+pub const AUDIT_DETAIL_CHARS_MAX: usize = 4000;
 /// Records that are given up in one job: others wait for it.
 pub const AUDIT_CUT_ROWS: i64 = 1000;
 /// Records are given up once a day, in seconds: each time makes one more.
@@ -119,6 +123,8 @@ pub const KEY_COMMAND_OUTPUT_BYTES: usize = 4096;
 pub const BACKUP_LOOK_MILLIS: u64 = 500;
 /// After a backup that failed, the next attempt is made within this many seconds.
 pub const BACKUP_RETRY_SECS: i64 = 600;
+/// Failed attempts at a backup that are remembered: the newest.
+pub const FAILED_BACKUPS_MAX: usize = 50;
 /// Pages that nothing uses and that are kept for the next writes: 4 MB.
 pub const FREE_PAGES_KEPT: u64 = 1024;
 /// Pages given back in one job; between two jobs others have their turn.

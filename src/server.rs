@@ -8,6 +8,7 @@ mod housekeeper;
 mod listen;
 mod lock;
 pub mod restore;
+mod settings;
 
 use std::sync::{Arc, OnceLock};
 
@@ -74,6 +75,7 @@ impl Server {
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
         data.warn_of_lost_users();
+        settings::record_changes(&data.app)?;
         let folder = PrivateFolder::make(&data.app.config.db)?;
         let front = Front::start(&data, listener, &folder)?;
         let control = Control::start(&data.app, &folder)?;

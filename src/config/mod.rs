@@ -6,6 +6,7 @@ pub mod given;
 pub mod hint;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use self::backup::BackupSettings;
 use self::edge::EdgeConfig;
 use self::given::{Origin, Values};
+use self::table::SETTINGS;
 use crate::domain::name::OrgName;
 use crate::error::Error;
 use crate::limits;
@@ -171,6 +173,8 @@ pub struct Config {
     pub disk_free_bytes_min: u64,
     /// How the network reaches it.
     pub edge: EdgeConfig,
+    /// The settings that differ from their defaults, as texts; secrets are `***`.
+    pub shown: BTreeMap<String, String>,
     /// Settings that were given and do nothing here, with the reason; a sentence each.
     pub remarks: Vec<String>,
 }
@@ -260,9 +264,20 @@ impl Config {
                 text => Some(address("management-addr", text)?),
             },
             disk_free_bytes_min: number("disk-free-min", text("disk-free-min"), 0, u64::MAX)?,
+            shown: shown(values),
             remarks: remarks(values),
         })
     }
+}
+
+fn shown(values: &Values) -> BTreeMap<String, String> {
+    let differing = SETTINGS.iter().filter(|setting| values.text(setting.name) != setting.default);
+    differing
+        .map(|setting| {
+            let text = if setting.is_secret() { "***" } else { values.text(setting.name) };
+            (setting.name.to_string(), text.to_string())
+        })
+        .collect()
 }
 
 /// A token that is too short could be guessed; one with spaces could not be sent.

@@ -44,6 +44,12 @@ impl Tls {
         Ok(Tls(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
     }
 
+    /// Whether a connection failed by a certificate that is not trusted: trying again is no help.
+    pub fn is_refusal(cause: &IoError) -> bool {
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+    }
+
     /// A connection to `host`, which may have a port.
     pub fn connect<S: Read + Write>(&self, tcp: S, host: &str) -> IoResult<StreamOwned<ClientConnection, S>> {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);

@@ -1,6 +1,6 @@
 //! Stands in for `tls` in a build without it.
 
-use std::io::{ErrorKind, Result as IoResult};
+use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::path::Path;
 
 use crate::error::Error;
@@ -14,6 +14,11 @@ impl Tls {
         let why =
             "this build has no TLS: it reaches servers over plain HTTP only, as buckets with disableSSL=true";
         Err(Error::invalid("tls", why))
+    }
+
+    /// Nothing is refused.
+    pub fn is_refusal(_: &IoError) -> bool {
+        false
     }
 
     /// Errors: always.

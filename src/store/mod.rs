@@ -26,6 +26,7 @@ mod packed;
 pub mod program;
 mod readers;
 pub mod retention;
+pub mod revoked;
 pub mod schema;
 pub mod sealed;
 pub mod secret;

@@ -226,3 +226,42 @@ fn exports_cannot_be_broken_by_what_people_type() {
     people.admin("GET", "/api/admin/audit/export?format=xml", Value::Null).expect(&[400]);
     people.admin("POST", "/api/user/tokens", json!({ "name": "two\nlines" })).expect(&[400]);
 }
+
+#[test]
+fn changed_settings_and_backups_are_recorded() {
+    let folder = TempDir::new("audited");
+    let (place, dir) = (folder.path().join("place"), folder.path().join("place/of/backups"));
+    let dir = dir.to_str().expect("UTF-8");
+    let secret = "a-token-for-all-of-us";
+    let server = TestServer::start_with(&["--backup-dir", dir, "--backup-keep", "1"]);
+    let people = People::first(&server);
+    let changes = people.audit("config.change");
+    assert!(text(&changes[0], "detail").contains(&format!("backup-dir: default → {dir}")), "{changes:?}");
+    people.admin("POST", "/api/admin/backup", json!({})).ok();
+    let (n_made, admin) = (people.audit("backup.create").len(), people.admin.clone());
+    assert_eq!(n_made, 1);
+    let arguments = ["--backup-dir", dir, "--backup-keep", "1", "--wrong-tokens", "500"];
+    let server = server.restart_with(&[&arguments[..], &["--single-tenant-token", secret]].concat());
+    let people = People { server: &server, admin: admin.clone() };
+    let changes = people.audit("config.change");
+    assert_eq!(changes.len(), 2);
+    let said = text(&changes[1], "detail");
+    assert!(said.contains("single-tenant-token: changed; wrong-tokens: default → 500"), "{said}");
+    assert!(!changes.iter().any(|change| change.to_string().contains(secret)));
+    assert_eq!(changes[1]["user"], "(server)");
+
+    let server = server.restart_with(&[&arguments[..], &["--single-tenant-token", secret]].concat());
+    let people = People { server: &server, admin };
+    assert_eq!(people.audit("config.change").len(), 2, "nothing was changed");
+    people.admin("POST", "/api/admin/backup", json!({})).ok();
+    let (made, gone) = (people.audit("backup.create"), people.audit("backup.delete"));
+    assert_eq!((made.len(), gone.len()), (2, 1));
+    // Of two in one second, either is the older one.
+    assert!(made.iter().any(|record| record["target"] == gone[0]["target"]), "{made:?} {gone:?}");
+    assert_eq!((&made[0]["user"], &gone[0]["user"]), (&json!("alice"), &json!("(server)")));
+    std::fs::remove_dir_all(&place).expect("lose the folder");
+    std::fs::write(&place, "no folder").expect("put a file there");
+    let failed = people.admin("POST", "/api/admin/backup", json!({})).ok().json();
+    assert!(failed["problem"].is_string(), "{failed}");
+    assert_eq!(people.audit("backup.create")[2]["result"], "failed");
+}

@@ -218,7 +218,7 @@ impl Bucket {
                 Ok(answer) if !is_passing(&answer) => return Ok(answer),
                 Ok(answer) if n == limits::S3_ATTEMPTS => return Ok(answer),
                 Ok(answer) => format!("status {}", answer.status),
-                Err(cause) if n == limits::S3_ATTEMPTS => {
+                Err(cause) if n == limits::S3_ATTEMPTS || Tls::is_refusal(&cause) => {
                     return Err(Error::internal(format!("reach {self}"), cause));
                 }
                 Err(cause) => cause.to_string(),
