@@ -223,6 +223,11 @@ impl Front {
         let app = &data.app;
         let monitors = match app.config.management_addr {
             Some(addr) => {
+                if !addr.ip().is_loopback() {
+                    log::warn!(
+                        "--management-addr {addr}: everybody who can reach it sees figures of this server"
+                    );
+                }
                 let listener = listen::open(&Addr::Tcp(addr))?;
                 Some(Edge::for_monitors(app, listener, &folder.socket("monitors"))?)
             }
