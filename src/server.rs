@@ -38,7 +38,6 @@ pub struct Server {
     data: Data,
     control: Control,
     front: Option<Front>,
-    folder: PrivateFolder,
 }
 
 /// The data, opened: nobody else has it.
@@ -55,6 +54,8 @@ struct Front {
     monitors: Option<Edge>,
     housekeeper: Housekeeper,
     backups: Backups,
+    /// Of the sockets between gate and workers.
+    _folder: PrivateFolder,
 }
 
 impl Server {
@@ -72,18 +73,16 @@ impl Server {
         }
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let front = Front::start(&data, listener, &folder)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: Some(front), folder })
+        let front = Front::start(&data, listener)?;
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: Some(front) })
     }
 
     /// Opens the data for a command on this machine: only the control socket is served.
     pub fn start_local(config: Config, clock: Clock) -> Result<Server, Error> {
         let data = Data::open(config, clock)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: None, folder })
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: None })
     }
 
     /// Where it listens, if it serves the network.
@@ -150,7 +149,6 @@ impl Server {
             front.housekeeper.stop();
         }
         self.control.stop();
-        drop(self.folder);
         self.data.close();
     }
 }
@@ -219,8 +217,9 @@ impl Data {
 }
 
 impl Front {
-    fn start(data: &Data, listener: Listener, folder: &PrivateFolder) -> Result<Front, Error> {
+    fn start(data: &Data, listener: Listener) -> Result<Front, Error> {
         let app = &data.app;
+        let folder = PrivateFolder::make(&app.config.db)?;
         let monitors = match app.config.management_addr {
             Some(addr) => {
                 if !addr.ip().is_loopback() {
@@ -239,7 +238,7 @@ impl Front {
         assert!(is_first, "an app has one gate");
         let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
         let backups = Backups::start(app.clone())?;
-        Ok(Front { edge, monitors, housekeeper, backups })
+        Ok(Front { edge, monitors, housekeeper, backups, _folder: folder })
     }
 }
 
