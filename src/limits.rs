@@ -34,8 +34,6 @@ pub const WAL_BYTES_MAX: u64 = 128 << 20;
 pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
-/// A larger base is not read to find out what a journal repeats of it.
-pub const SHARED_BASE_BYTES_MAX: usize = 64 << 20;
 /// Hashes of bases that are kept in memory: 16 bytes each.
 pub const BASE_HASHES_MAX: usize = 200_000;
 /// Rows of events on one page; a row is one batch of up to 50 events.
