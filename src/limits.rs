@@ -53,6 +53,10 @@ pub const LEASE_SECS: i64 = 300;
 pub const HOUSEKEEPING_MILLIS: u64 = 1000;
 /// How far the clock may lie behind the newest thing in the data before `doctor` speaks of it, in seconds.
 pub const CLOCK_SLACK_SECS: i64 = 60;
+/// Left of a certificate when `doctor` speaks of it: what renews certificates by itself has done so before.
+pub const CERTIFICATE_WARN_DAYS: i64 = 14;
+/// Left of the server's own CA when it is spoken of: every machine has to be told of a new one.
+pub const LOCAL_CA_WARN_DAYS: i64 = 90;
 /// Old versions that are given up in one job: others wait for it.
 pub const RETENTION_VERSIONS_PER_JOB: usize = 20;
 /// Stacks whose old versions are given up in one round of the housekeeper.

@@ -40,7 +40,6 @@ pub struct Server {
     data: Data,
     control: Control,
     front: Option<Front>,
-    folder: PrivateFolder,
 }
 
 /// The data, opened: nobody else has it.
@@ -57,6 +56,8 @@ struct Front {
     monitors: Option<Edge>,
     housekeeper: Housekeeper,
     backups: Backups,
+    /// Of the sockets between gate and workers.
+    _folder: PrivateFolder,
 }
 
 impl Server {
@@ -76,18 +77,16 @@ impl Server {
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
         data.warn_of_lost_users();
         settings::record_changes(&data.app)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let front = Front::start(&data, listener, &folder)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: Some(front), folder })
+        let front = Front::start(&data, listener)?;
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: Some(front) })
     }
 
     /// Opens the data for a command on this machine: only the control socket is served.
     pub fn start_local(config: Config, clock: Clock) -> Result<Server, Error> {
         let data = Data::open(config, clock)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: None, folder })
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: None })
     }
 
     /// Where it listens, if it serves the network.
@@ -154,7 +153,6 @@ impl Server {
             front.housekeeper.stop();
         }
         self.control.stop();
-        drop(self.folder);
         self.data.close();
     }
 }
@@ -235,10 +233,16 @@ impl Data {
 }
 
 impl Front {
-    fn start(data: &Data, listener: Listener, folder: &PrivateFolder) -> Result<Front, Error> {
+    fn start(data: &Data, listener: Listener) -> Result<Front, Error> {
         let app = &data.app;
+        let folder = PrivateFolder::make(&app.config.db)?;
         let monitors = match app.config.management_addr {
             Some(addr) => {
+                if !addr.ip().is_loopback() {
+                    log::warn!(
+                        "--management-addr {addr}: everybody who can reach it sees figures of this server"
+                    );
+                }
                 let listener = listen::open(&Addr::Tcp(addr))?;
                 Some(Edge::for_monitors(app, listener, &folder.socket("monitors"))?)
             }
@@ -250,7 +254,7 @@ impl Front {
         assert!(is_first, "an app has one gate");
         let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
         let backups = Backups::start(app.clone())?;
-        Ok(Front { edge, monitors, housekeeper, backups })
+        Ok(Front { edge, monitors, housekeeper, backups, _folder: folder })
     }
 }
 

@@ -86,6 +86,9 @@ fn run(given: Given) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let invocation = Invocation::new(command, arguments, given.options, given.values)?;
+    if invocation.has("json") {
+        progress::silence();
+    }
     (command.run)(&invocation)
 }
 

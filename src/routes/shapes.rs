@@ -11,7 +11,7 @@ pub struct Shape {
     pub summary: &'static str,
     /// Query parameters: name, shape, meaning.
     pub query: &'static [(&'static str, &'static str, &'static str)],
-    /// The body; empty if none is read.
+    /// The body; empty if none is read. `form` in front: the fields of an HTML form, otherwise JSON.
     pub request: &'static str,
     /// Answers to a call that went well; `text` for plain text, empty for no body.
     pub answers: &'static [(u16, &'static str)],
@@ -119,7 +119,8 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, githubLogin: string, name: string, email: string, avatarUrl: string, organizations: Organization[], identities: string[], siteAdmin: boolean, tokenInfo?: {name: string, organization?: string}}")]),
     shape("getDefaultOrganization", "Users", "Where unqualified stack names go", &[], "", &[(200, "{gitHubLogin: string, messages: any[]}")]),
 
-    shape("exchangeToken", "Users", "A token of a trusted issuer for one of an organization (RFC 8693; the body is a form)", &[], "",
+    shape("exchangeToken", "Users", "A token of a trusted issuer for one of an organization (RFC 8693; the body is a form)", &[],
+        "form {grant_type: \"urn:ietf:params:oauth:grant-type:token-exchange\", subject_token_type: \"urn:ietf:params:oauth:token-type:id_token\", requested_token_type: \"urn:pulumi:token-type:access_token:organization\", audience: string, subject_token: string, expiration?: string}",
         &[(200, "{access_token: string, issued_token_type: string, token_type: string, expires_in: int, scope: string}"),
           (400, "{error: string, error_description: string, code: int, message: string}")]),
     shape("listPersonalTokens", "Users", "The caller's tokens", &[], "", TOKENS),
