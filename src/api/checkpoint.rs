@@ -10,6 +10,7 @@ use crate::domain::delta;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
+use crate::state::guard;
 use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
 use crate::store::version::{self, Encoded};
@@ -198,7 +199,9 @@ impl Checkpoint<'_> {
         let stack = app.store.read(|conn| store::stack::read(conn, self.update.stack_id))?;
         let key = app.stack_key(&stack)?;
         let (deployment, digests) = version::parse(self.text, &key)?;
-        let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
+        let marks = guard::marks(app, &key, stack.id)?;
+        let marks = marks.as_deref();
+        let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests, marks);
         let is_saved = app.store.write(SaveCheckpoint {
             update_id: self.update.id,
             expected_sequence: self.expected_sequence,

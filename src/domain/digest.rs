@@ -101,6 +101,11 @@ impl Digester {
         Digester { keyed, parent: Default::default(), provider: Default::default() }
     }
 
+    /// The hash by which a URN is known.
+    pub fn urn(&self, urn: &str) -> u64 {
+        hash(&self.keyed, urn)
+    }
+
     /// Adds the digest of a resource whose text has `n_bytes`.
     pub fn push(&mut self, digests: &mut Digests, facts: &ResourceFacts<'_>, n_bytes: usize) {
         let is_provider = is_provider_type(&facts.type_token);
