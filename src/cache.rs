@@ -7,6 +7,7 @@ pub mod mark;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
+use crate::domain::digest::TextHash;
 use crate::error::Error;
 use crate::limits;
 
@@ -119,10 +120,7 @@ impl Drop for EndOfMaking<'_> {
     }
 }
 
-/// A keyed hash of a resource's text.
-pub type ResourceHash = [u8; 16];
-
-type Hashes = Arc<OnceLock<Arc<Vec<ResourceHash>>>>;
+type Hashes = Arc<OnceLock<Arc<Vec<TextHash>>>>;
 
 /// The hashes of the resources of bases on which updates journal, the latest ones.
 #[derive(Default)]
@@ -136,8 +134,8 @@ impl BaseHashes {
     pub fn get_or_make(
         &self,
         deployment_id: i64,
-        make: impl FnOnce() -> Vec<ResourceHash>,
-    ) -> Arc<Vec<ResourceHash>> {
+        make: impl FnOnce() -> Vec<TextHash>,
+    ) -> Arc<Vec<TextHash>> {
         let hashes = self.slot(deployment_id);
         let made = hashes.get_or_init(|| Arc::new(make())).clone();
         self.make_room();

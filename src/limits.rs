@@ -38,16 +38,17 @@ pub const PROPERTY_PATH_CHARS_MAX: usize = 200;
 pub const WRITER_QUEUE_JOBS: usize = 1024;
 /// Jobs that share one commit: bounds the answer time of the first of them.
 pub const WRITER_BATCH_JOBS: usize = 256;
-/// The write-ahead log is folded back into the database when it is idle and larger than this.
-pub const WAL_IDLE_BYTES: u64 = 4 << 20;
+/// Seals of a stack's key that are counted in memory before they are written down. A crash forgets them, and the key
+/// is renewed long before the difference could matter.
+pub const SEALS_NOTED: u64 = 1 << 20;
+/// The write-ahead log is folded back into the database when it is idle and has more pages than this: 4 MB.
+pub const WAL_IDLE_PAGES: i64 = 1024;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
 /// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
 pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
-/// A larger base is not read to find out what a journal repeats of it.
-pub const SHARED_BASE_BYTES_MAX: usize = 64 << 20;
 /// Hashes of bases that are kept in memory: 16 bytes each.
 pub const BASE_HASHES_MAX: usize = 200_000;
 /// Rows of events on one page; a row is one batch of up to 50 events.

@@ -1,20 +1,18 @@
 //! Journal entries: appended durably, judged on arrival.
 
-use sha2::Digest;
-
 use super::checkpoint::{refuse_unless_taken_before, require_writing};
 use crate::app::App;
-use crate::cache::ResourceHash;
 use crate::call::Call;
 use crate::crypto::keyring::StackKey;
+use crate::domain::digest::TextHash;
 use crate::domain::journal::{Entry, Noted, parse_batch};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::{Deflated, Response};
 use crate::limits;
-use crate::store::fold::{self, Shared};
+use crate::store::fold::Shared;
 use crate::store::journal::{self, AppendJournal};
-use crate::store::sketch::{Resources, Sketch};
+use crate::store::sketch::Sketch;
 use crate::store::update::Update;
 use crate::store::version;
 
@@ -27,8 +25,17 @@ pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
     let (text, deflated) = call.packed_text()?;
     let update = call.lease()?;
     let key = app.key_of(update.stack_id)?;
-    let hash = journal::hash(&key, &text);
-    if update.status != UpdateStatus::Running {
+    let is_running = update.status == UpdateStatus::Running;
+    let entries = match parse_batch(&text) {
+        // What matters then is whether it came before.
+        Err(_) if !is_running => Vec::new(),
+        entries => entries?,
+    };
+    let digester = version::digester(&key);
+    let hashed = |entry: &Entry<'_>| entry.state.map(|state| digester.text(state));
+    let hashes: Vec<Option<TextHash>> = entries.iter().map(hashed).collect();
+    let hash = journal::hash(&key, &text, &entries, &hashes);
+    if !is_running {
         return refuse_unless_taken_before(app, update, &hash);
     }
     require_writing(update)?;
@@ -38,8 +45,7 @@ pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
             "this update was started without a journal; it must send checkpoints",
         ));
     }
-    let entries = parse_batch(&text)?;
-    let shared = unchanged(app, &key, update, &text, &entries);
+    let shared = unchanged(app, &key, update, &text, &entries, &hashes);
     let entries: Vec<Noted> = entries.iter().map(Noted::of).collect();
     let deflated = deflated.as_ref().map(Deflated::as_slice);
     let body = journal::seal(&key, &update.uid, &hash, &text, deflated, &shared)?;
@@ -48,39 +54,46 @@ pub fn append(app: &App, call: &mut Call) -> Result<Response, Error> {
 }
 
 /// Where a batch repeats resources of the update's base, if it is worth looking for that.
-fn unchanged(app: &App, key: &StackKey, update: &Update, text: &str, entries: &[Entry]) -> Vec<Shared> {
+fn unchanged(
+    app: &App,
+    key: &StackKey,
+    update: &Update,
+    text: &str,
+    entries: &[Entry],
+    hashes: &[Option<TextHash>],
+) -> Vec<Shared> {
     let Some(base_id) = update.base_deployment_id else { return Vec::new() };
-    let candidates: Vec<(usize, &str)> = entries.iter().filter_map(repeated).collect();
-    let n_bytes: usize = candidates.iter().map(|(_, state)| state.len()).sum();
+    let candidates: Vec<Candidate> = entries.iter().zip(hashes).filter_map(Candidate::of).collect();
+    let n_bytes: usize = candidates.iter().map(|candidate| candidate.state.len()).sum();
     if n_bytes < limits::SHARED_BYTES_MIN || n_bytes < text.len() / 2 {
         return Vec::new();
     }
-    let hashes = app.bases.get_or_make(base_id, || hashes_of(app, key, base_id));
-    let is_same = |index: usize, state: &str| hashes.get(index) == Some(&hash_of(key, state));
-    let same = candidates.into_iter().filter(|(index, state)| is_same(*index, state));
-    let place = |(index, state): (usize, &str)| {
-        let start = state.as_ptr().addr() - text.as_ptr().addr();
-        Shared { start, n_bytes: state.len(), index }
-    };
-    same.map(place).collect()
+    let base = app.bases.get_or_make(base_id, || hashes_of(app, key, base_id));
+    let same = candidates.into_iter().filter(|candidate| base.get(candidate.index) == Some(&candidate.hash));
+    same.map(|candidate| candidate.place_in(text)).collect()
 }
 
-/// The state of an entry that takes the place of a resource of the base, as a step does that changes nothing.
-fn repeated<'a>(entry: &Entry<'a>) -> Option<(usize, &'a str)> {
-    Some((usize::try_from(entry.step.remove_old?).ok()?, entry.state?))
+/// An entry that takes the place of a resource of the base, as a step does that changes nothing.
+struct Candidate<'a> {
+    index: usize,
+    state: &'a str,
+    hash: TextHash,
 }
 
-/// The hash of each resource of a base; none if it is too large to be looked through, or cannot be read: then
-/// entries are stored as they came.
-fn hashes_of(app: &App, key: &StackKey, base_id: i64) -> Vec<ResourceHash> {
-    let base = app.store.read(|conn| match version::read_n_bytes(conn, base_id)? {
-        n_bytes if n_bytes > limits::SHARED_BASE_BYTES_MAX => Ok(Resources::default()),
-        _ => Sketch::read(conn, key, base_id)?.resources(conn, key),
-    });
-    base.unwrap_or_default().iter().map(|resource| hash_of(key, fold::bare(resource))).collect()
+impl<'a> Candidate<'a> {
+    fn of((entry, hash): (&Entry<'a>, &Option<TextHash>)) -> Option<Candidate<'a>> {
+        let index = usize::try_from(entry.step.remove_old?).ok()?;
+        Some(Candidate { index, state: entry.state?, hash: (*hash)? })
+    }
+
+    fn place_in(&self, text: &str) -> Shared {
+        let start = self.state.as_ptr().addr() - text.as_ptr().addr();
+        Shared { start, n_bytes: self.state.len(), index: self.index }
+    }
 }
 
-fn hash_of(key: &StackKey, resource: &str) -> ResourceHash {
-    let hash = key.keyed_hasher("same").chain_update(resource).finalize();
-    hash[..16].try_into().expect("32 bytes")
+/// The hash of each resource of a base; none if that cannot be read: then entries are stored as they came.
+fn hashes_of(app: &App, key: &StackKey, base_id: i64) -> Vec<TextHash> {
+    let base = app.store.read(|conn| Sketch::read(conn, key, base_id));
+    base.map(|base| base.digests().map(|digest| digest.text).collect()).unwrap_or_default()
 }

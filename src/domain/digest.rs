@@ -13,6 +13,9 @@ use crate::domain::integrity;
 use crate::domain::resource::{ResourceFacts, ResourceFlags};
 use crate::domain::urn::is_provider_type;
 
+/// A keyed hash of a resource's text: who has no key cannot make two texts that share one.
+pub type TextHash = [u8; 16];
+
 /// The digest of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest<'d> {
@@ -20,6 +23,8 @@ pub struct Digest<'d> {
     pub urn: u64,
     /// Length of its text.
     pub n_bytes: usize,
+    /// Hash of its text.
+    pub text: TextHash,
     /// What it is and what it needs.
     pub flags: ResourceFlags,
     /// Hashes: its own reference if it is a provider, the provider that must be there if it has one, then each URN
@@ -38,6 +43,7 @@ pub struct Digests {
 struct One {
     urn: u64,
     n_bytes: u32,
+    text: TextHash,
     /// Where its references end; they start where those before it end.
     references_end: u32,
     flags: ResourceFlags,
@@ -61,10 +67,10 @@ impl Digests {
 
     /// The digest at this place.
     pub fn get(&self, index: usize) -> Digest<'_> {
-        let One { urn, n_bytes, references_end, flags } = self.each[index];
+        let One { urn, n_bytes, text, references_end, flags } = self.each[index];
         let start = if index == 0 { 0 } else { self.each[index - 1].references_end };
         let references = &self.references[start as usize..references_end as usize];
-        Digest { urn, n_bytes: n_bytes as usize, flags, references }
+        Digest { urn, n_bytes: n_bytes as usize, text, flags, references }
     }
 
     /// All of them.
@@ -75,39 +81,46 @@ impl Digests {
     /// Adds one at the end.
     pub fn push(&mut self, digest: Digest<'_>) {
         self.references.extend_from_slice(digest.references);
-        self.close(digest.urn, digest.n_bytes, digest.flags);
+        self.close(digest.urn, digest.n_bytes, digest.text, digest.flags);
     }
 
     /// The references that were added since belong to this one.
-    fn close(&mut self, urn: u64, n_bytes: usize, flags: ResourceFlags) {
+    fn close(&mut self, urn: u64, n_bytes: usize, text: TextHash, flags: ResourceFlags) {
         let references_end =
             u32::try_from(self.references.len()).expect("less than the bytes of a deployment");
         let n_bytes = u32::try_from(n_bytes).expect("less than the bytes of a deployment");
-        self.each.push(One { urn, n_bytes, references_end, flags });
+        self.each.push(One { urn, n_bytes, text, references_end, flags });
     }
 }
 
 /// Makes digests.
 pub struct Digester {
-    keyed: Sha256,
+    urns: Sha256,
+    texts: Sha256,
     // Most resources have the parent and the provider of the one before.
     parent: (String, u64),
     provider: (String, u64),
 }
 
 impl Digester {
-    /// `keyed` is a hasher that has been given a secret.
-    pub fn new(keyed: Sha256) -> Digester {
-        Digester { keyed, parent: Default::default(), provider: Default::default() }
+    /// Hashers for URNs and for texts, which have been given a secret.
+    pub fn new(urns: Sha256, texts: Sha256) -> Digester {
+        Digester { urns, texts, parent: Default::default(), provider: Default::default() }
     }
 
     /// The hash by which a URN is known.
     pub fn urn(&self, urn: &str) -> u64 {
-        hash(&self.keyed, urn)
+        hash(&self.urns, urn)
     }
 
-    /// Adds the digest of a resource whose text has `n_bytes`.
-    pub fn push(&mut self, digests: &mut Digests, facts: &ResourceFacts<'_>, n_bytes: usize) {
+    /// The hash of a resource's text.
+    pub fn text(&self, text: &str) -> TextHash {
+        let hash = self.texts.clone().chain_update(text).finalize();
+        *hash.first_chunk().expect("32 bytes")
+    }
+
+    /// Adds the digest of a resource.
+    pub fn push(&mut self, digests: &mut Digests, facts: &ResourceFacts<'_>, text: &str) {
         let is_provider = is_provider_type(&facts.type_token);
         let has_provider = !facts.provider.is_empty() && !facts.is_pending_replacement;
         let mut flags = ResourceFlags::of(facts);
@@ -121,21 +134,21 @@ impl Digester {
         );
         if is_provider {
             let reference = format!("{}::{}", facts.urn, integrity::own_provider_id(facts));
-            digests.references.push(hash(&self.keyed, &reference));
+            digests.references.push(hash(&self.urns, &reference));
         }
         if has_provider {
-            digests.references.push(remembered(&self.keyed, &mut self.provider, &facts.provider));
+            digests.references.push(remembered(&self.urns, &mut self.provider, &facts.provider));
         }
         if !facts.parent.is_empty() {
-            digests.references.push(remembered(&self.keyed, &mut self.parent, &facts.parent));
+            digests.references.push(remembered(&self.urns, &mut self.parent, &facts.parent));
         }
         let by_property = facts.property_dependencies.iter().flat_map(|(_, urns)| urns.iter());
         let urns = facts.dependencies.iter().chain(by_property).chain(facts.replace_with.iter());
-        digests.references.extend(urns.map(|urn| hash(&self.keyed, &urn)));
+        digests.references.extend(urns.map(|urn| hash(&self.urns, &urn)));
         if !facts.deleted_with.is_empty() {
-            digests.references.push(hash(&self.keyed, &facts.deleted_with));
+            digests.references.push(hash(&self.urns, &facts.deleted_with));
         }
-        digests.close(hash(&self.keyed, &facts.urn), n_bytes, flags);
+        digests.close(hash(&self.urns, &facts.urn), text.len(), self.text(text), flags);
     }
 }
 

@@ -127,9 +127,10 @@ pub fn renew(app: &App, call: &mut Call) -> Result<Response, Error> {
     Response::json(&json!({ "stack": stack_ref.to_string() }))
 }
 
-/// Counts what the stacks' keys have sealed, and renews those that have sealed much. For the housekeeper.
-pub fn renew_used_up(app: &App) -> Result<(), Error> {
-    let counts = app.keyring.take_seal_counts();
+/// Counts what the stacks' keys have sealed, if it is `n_min` at least, and renews those that have sealed much. For
+/// the housekeeper.
+pub fn renew_used_up(app: &App, n_min: u64) -> Result<(), Error> {
+    let counts = app.keyring.take_seal_counts(n_min);
     if counts.is_empty() {
         return Ok(());
     }

@@ -31,12 +31,15 @@ impl Housekeeper {
             log_failure(drop_old_everywhere(&app).and_then(|()| drop_past(&app)));
             loop {
                 let done = select! {
-                    recv(stopped) -> _ => break,
+                    recv(stopped) -> _ => break log_failure(ops::key::renew_used_up(&app, 1)),
                     recv(ticks) -> _ => {
                         access::record_denied_counts(&app);
                         tend(&app)
                     }
-                    recv(sweeps) -> _ => drop_old_everywhere(&app).and_then(|()| drop_past(&app)),
+                    recv(sweeps) -> _ => {
+                        log_failure(ops::key::renew_used_up(&app, 1));
+                        drop_old_everywhere(&app).and_then(|()| drop_past(&app))
+                    }
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
                 };
                 log_failure(done);
@@ -127,6 +130,6 @@ fn drop_in_jobs<J: Job<Output = ()>>(
 /// What is looked after in turns.
 fn tend(app: &App) -> Result<(), Error> {
     state::end_expired(app)?;
-    ops::key::renew_used_up(app)?;
+    ops::key::renew_used_up(app, limits::SEALS_NOTED)?;
     state::collect_runs(app)
 }

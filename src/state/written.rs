@@ -16,6 +16,8 @@ use crate::domain::journal::{self, Entry, Manifest, Slot, Source};
 use crate::domain::leak::{Leak, Marks};
 use crate::domain::resource::resource_facts;
 use crate::error::Error;
+use crate::store::fold::Shared;
+use crate::store::journal::Outline;
 use crate::store::sketch::{Opened, Sketch, Text};
 use crate::store::update::{EndState, Progress, Update};
 use crate::store::version::{self, Draft, Encoded, Known};
@@ -38,7 +40,7 @@ enum Content {
         /// What it started from.
         base: Box<Sketch>,
         /// Batches of entries, in order of arrival.
-        batches: Vec<String>,
+        outlines: Vec<Outline>,
         cli_version: String,
     },
 }
@@ -80,7 +82,7 @@ impl<'w> Written<'w> {
             };
             Content::Journal {
                 base: Box::new(base),
-                batches: store::journal::list_batches(conn, key, update)?,
+                outlines: store::journal::list_outlines(conn, key, update)?,
                 cli_version: cli_version(conn, key, update)?,
             }
         } else {
@@ -91,16 +93,17 @@ impl<'w> Written<'w> {
 
     /// The stack's deployment with all that has been reported. `now` is for the manifest, RFC 3339.
     pub fn current(&self, now: String) -> Result<State, Error> {
-        let (base, entries, manifest) = match &self.content {
+        let (base, outlines, manifest) = match &self.content {
             Content::Checkpoint(id) => return Ok(State::Stored(*id)),
-            Content::Journal { base, batches, cli_version } => {
-                (base, self.entries(batches)?, Manifest { time: now, version: cli_version.clone() })
+            Content::Journal { base, outlines, cli_version } => {
+                (base, outlines, Manifest { time: now, version: cli_version.clone() })
             }
         };
-        if let Some(Outlined { head, texts, tail, .. }) = self.outlined(base, &entries, &manifest)? {
+        if let Some(Outlined { head, texts, tail, .. }) = self.outlined(base, outlines, &manifest)? {
             return Ok(State::Running(base.write(self.conn, self.key, &head, &tail, &texts)?));
         }
-        let text = base.to_text(self.conn, self.key)?;
+        let (text, batches) = self.texts(base)?;
+        let entries = self.entries(batches.iter())?;
         Ok(State::Running(self.replayed(&text, &entries, &manifest)?.deployment.to_text()))
     }
 
@@ -114,12 +117,11 @@ impl<'w> Written<'w> {
                 let sketch = Sketch::read(self.conn, self.key, *id)?;
                 (EndState::Checkpoint(*id), self.findings_of_stored(&sketch)?, sketch.leaks)
             }
-            Content::Journal { base, batches, cli_version } => {
+            Content::Journal { base, outlines, cli_version } => {
                 let manifest = Manifest { time: now, version: cli_version.clone() };
-                let entries = self.entries(batches)?;
-                let (encoded, findings) = match self.outlined(base, &entries, &manifest)? {
+                let (encoded, findings) = match self.outlined(base, outlines, &manifest)? {
                     Some(outlined) if outlined.is_sound()? => self.encode(base, outlined)?,
-                    _ => self.encode_replayed(base, &entries, &manifest)?,
+                    _ => self.encode_replayed(base, &manifest)?,
                 };
                 let leaks = encoded.leaks().to_vec();
                 (EndState::Written(encoded), findings, leaks)
@@ -133,7 +135,13 @@ impl<'w> Written<'w> {
         Error::internal(format!("work out the state of update {}", self.update.uid), cause)
     }
 
-    fn entries<'b>(&self, batches: &'b [String]) -> Result<Vec<Entry<'b>>, Error> {
+    /// The text of the base, and those of the batches.
+    fn texts(&self, base: &Sketch) -> Result<(String, Vec<String>), Error> {
+        let batches = store::journal::list_batches(self.conn, self.key, self.update)?;
+        Ok((base.to_text(self.conn, self.key)?, batches))
+    }
+
+    fn entries<'b>(&self, batches: impl Iterator<Item = &'b String>) -> Result<Vec<Entry<'b>>, Error> {
         let mut entries = Vec::new();
         for batch in batches {
             entries.extend(journal::parse_batch(batch).map_err(|cause| self.failed(cause))?);
@@ -155,12 +163,17 @@ impl<'w> Written<'w> {
     fn outlined<'e>(
         &self,
         base: &Sketch,
-        entries: &[Entry<'e>],
+        outlines: &'e [Outline],
         manifest: &Manifest,
     ) -> Result<Option<Outlined<'e>>, Error> {
+        let entries = self.entries(outlines.iter().map(|outline| &outline.text))?;
+        let shared = shared_places(base, outlines)?;
         let mut brought = Brought::new(version::digester(self.key));
-        let flags_of = |text| brought.index(text).map(|index| brought.digests.get(index).flags);
-        let outline = journal::outline(&base.header()?, &base.flags(), entries, manifest, flags_of);
+        let flags_of = |text: &'e str| match shared.get(&text.as_ptr()) {
+            Some(place) => Ok(base.digest(*place).flags),
+            None => brought.index(text).map(|index| brought.digests.get(index).flags),
+        };
+        let outline = journal::outline(&base.header()?, &base.flags(), &entries, manifest, flags_of);
         let Some(outline) = outline.map_err(|cause| self.failed(cause))? else { return Ok(None) };
         let mut outlined = Outlined {
             head: outline.head,
@@ -170,23 +183,22 @@ impl<'w> Written<'w> {
             findings: outline.findings,
         };
         let mut opened = Opened::new(base, self.conn, self.key)?;
+        let mut is_used = vec![false; base.n_resources()];
         for slot in &outline.slots {
-            match slot.source {
-                _ if slot.is_marked() => {
-                    let text = marked(slot, base, &mut opened)?;
-                    brought.digester.push(&mut outlined.digests, &resource_facts(&text)?, text.len());
-                    outlined.texts.push(Text::New(Cow::Owned(text)));
-                }
-                Source::Kept(index) => {
-                    outlined.digests.push(base.digest(base.place(index)));
-                    outlined.texts.push(Text::Stored(base.place(index)));
-                }
-                Source::Brought(text) => {
-                    let index = brought.index(text)?;
-                    outlined.digests.push(brought.digests.get(index));
-                    outlined.texts.push(Text::New(Cow::Borrowed(text)));
-                }
+            let mut text = match slot.source {
+                Source::Kept(index) => Text::Stored(base.place(index)),
+                Source::Brought(text) => match shared.get(&text.as_ptr()) {
+                    Some(place) => Text::Stored(*place),
+                    None => Text::New(Cow::Borrowed(text)),
+                },
+            };
+            // A stored text can stand in one place only.
+            if let Text::Stored(place) = text
+                && (slot.is_marked() || std::mem::replace(&mut is_used[place], true))
+            {
+                text = Text::New(Cow::Owned(opened.text(place)?.to_owned()));
             }
+            outlined.push(slot, text, base, &mut brought)?;
         }
         Ok(Some(outlined))
     }
@@ -199,14 +211,10 @@ impl<'w> Written<'w> {
     }
 
     /// The same by a replay of all texts.
-    fn encode_replayed(
-        &self,
-        base: &Sketch,
-        entries: &[Entry<'_>],
-        manifest: &Manifest,
-    ) -> Result<(Encoded, Vec<String>), Error> {
-        let text = base.to_text(self.conn, self.key)?;
-        let journal::Replayed { deployment, mut findings } = self.replayed(&text, entries, manifest)?;
+    fn encode_replayed(&self, base: &Sketch, manifest: &Manifest) -> Result<(Encoded, Vec<String>), Error> {
+        let (text, batches) = self.texts(base)?;
+        let entries = self.entries(batches.iter())?;
+        let journal::Replayed { deployment, mut findings } = self.replayed(&text, &entries, manifest)?;
         let digests = version::digests(&deployment, self.key).map_err(|cause| self.failed(cause))?;
         if !is_sound(&deployment.header()?, digests.iter()) {
             findings.extend(integrity::check(&deployment));
@@ -236,20 +244,55 @@ struct Outlined<'e> {
     findings: Vec<String>,
 }
 
-impl Outlined<'_> {
+impl<'e> Outlined<'e> {
+    /// Adds the resource of a slot, whose source has `text`.
+    fn push(
+        &mut self,
+        slot: &Slot<'_>,
+        text: Text<'e>,
+        base: &Sketch,
+        brought: &mut Brought,
+    ) -> Result<(), Error> {
+        let text = match text {
+            Text::Stored(place) => {
+                self.digests.push(base.digest(place));
+                text
+            }
+            Text::New(Cow::Borrowed(text)) if !slot.is_marked() => {
+                let index = brought.index(text)?;
+                self.digests.push(brought.digests.get(index));
+                Text::New(Cow::Borrowed(text))
+            }
+            Text::New(text) => {
+                let text = slot.with_marks(text)?;
+                brought.digester.push(&mut self.digests, &resource_facts(&text)?, &text);
+                Text::New(text)
+            }
+        };
+        self.texts.push(text);
+        Ok(())
+    }
+
     fn is_sound(&self) -> Result<bool, Error> {
         let header = crate::domain::deployment::Header::of(&self.head, &self.tail)?;
         Ok(is_sound(&header, self.digests.iter()))
     }
 }
 
-/// The text of a slot in which something is set.
-fn marked(slot: &Slot<'_>, base: &Sketch, opened: &mut Opened<'_>) -> Result<String, Error> {
-    let kept = match slot.source {
-        Source::Kept(index) => opened.text(base.place(index))?.to_owned(),
-        Source::Brought(_) => String::new(),
-    };
-    Ok(slot.text(|_| Cow::Owned(kept))?.into_owned())
+/// Where the resources of the base that a journal repeats would stand in memory → their places in the base.
+fn shared_places(base: &Sketch, outlines: &[Outline]) -> Result<HashMap<*const u8, usize>, Error> {
+    let mut places = HashMap::new();
+    for Outline { text, shared } in outlines {
+        for Shared { start, index, .. } in shared {
+            if *index >= base.n_resources() {
+                return Err(Error::Damaged(
+                    "a journal repeats a resource that its base does not have".into(),
+                ));
+            }
+            places.insert(text[*start..].as_ptr(), base.place(*index));
+        }
+    }
+    Ok(places)
 }
 
 /// Digests of the states that a journal brought, each made once.
@@ -269,7 +312,7 @@ impl Brought {
         let next = self.digests.len();
         let place = *self.places.entry(text.as_ptr()).or_insert(next);
         if place == next {
-            self.digester.push(&mut self.digests, &resource_facts(text)?, text.len());
+            self.digester.push(&mut self.digests, &resource_facts(text)?, text);
         }
         Ok(place)
     }

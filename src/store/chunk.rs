@@ -15,7 +15,7 @@ use super::facts;
 use super::packed::{damaged, number_bytes, read_number, write_number};
 use crate::crypto::hex;
 use crate::crypto::keyring::StackKey;
-use crate::domain::digest::Digests;
+use crate::domain::digest::{Digest, Digests};
 use crate::domain::leak::{self, Leak};
 use crate::error::Error;
 use crate::limits;
@@ -83,9 +83,11 @@ pub fn join<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Vec<u8> {
     plain
 }
 
-/// The hash of a run that was joined.
-pub fn hash(plain: &[u8], key: &StackKey) -> RunHash {
-    key.keyed_hasher("run").chain_update(plain).finalize()[..16].try_into().expect("32 bytes")
+/// The hash of a run of these resources.
+pub fn hash<'d>(digests: impl Iterator<Item = Digest<'d>>, key: &StackKey) -> RunHash {
+    let mut hasher = key.keyed_hasher("run");
+    digests.for_each(|digest| hasher.update(digest.text));
+    *hasher.finalize().first_chunk().expect("32 bytes")
 }
 
 /// The body of a run for the disk: compressed, then sealed.

@@ -12,8 +12,9 @@ pub fn encode<'d>(digests: impl ExactSizeIterator<Item = Digest<'d>>) -> Vec<u8>
     let mut out = Vec::new();
     let mut places = HashMap::new();
     write_number(&mut out, digests.len());
-    for Digest { urn, n_bytes, flags, references } in digests {
+    for Digest { urn, n_bytes, text, flags, references } in digests {
         out.extend_from_slice(&urn.to_le_bytes());
+        out.extend_from_slice(&text);
         write_number(&mut out, n_bytes);
         write_number(&mut out, flags.bits().into());
         write_number(&mut out, references.len());
@@ -35,7 +36,8 @@ pub fn decode(mut rest: &[u8], digests: &mut Digests) -> Result<usize, Error> {
     let mut references = Vec::new();
     let n = read_number(&mut rest)?;
     for _ in 0..n {
-        let urn = read_hash(&mut rest)?;
+        let urn = u64::from_le_bytes(read_hash(&mut rest)?);
+        let text = read_hash(&mut rest)?;
         let n_bytes = read_number(&mut rest)?;
         let flags = ResourceFlags::from_bits(read_number(&mut rest)? as u16);
         let n_references = read_number(&mut rest)?;
@@ -43,13 +45,13 @@ pub fn decode(mut rest: &[u8], digests: &mut Digests) -> Result<usize, Error> {
         for _ in 0..n_references {
             let place = read_number(&mut rest)?;
             if place == 0 {
-                known.push(read_hash(&mut rest)?);
+                known.push(u64::from_le_bytes(read_hash(&mut rest)?));
             }
             let place = if place == 0 { known.len() } else { place };
             references.push(*known.get(place - 1).ok_or_else(|| damaged("has facts that point nowhere"))?);
         }
         check_references(flags, &references)?;
-        digests.push(Digest { urn, n_bytes, flags, references: &references });
+        digests.push(Digest { urn, n_bytes, text, flags, references: &references });
     }
     match rest {
         [] => Ok(n),
@@ -66,8 +68,8 @@ fn check_references(flags: ResourceFlags, references: &[u64]) -> Result<(), Erro
     }
 }
 
-fn read_hash(rest: &mut &[u8]) -> Result<u64, Error> {
+fn read_hash<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Error> {
     let (hash, after) = rest.split_first_chunk().ok_or_else(|| damaged("is too short"))?;
     *rest = after;
-    Ok(u64::from_le_bytes(*hash))
+    Ok(*hash)
 }

@@ -1,8 +1,6 @@
 //! A text without what it shares with the resources of a base: a `same` step repeats a resource byte for byte, and
 //! an update in which nothing changes repeats all of them.
 
-use crate::domain::json;
-
 /// A place in a text that holds a resource of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
@@ -34,8 +32,24 @@ pub fn fold(text: &str, shared: &[Shared]) -> Vec<u8> {
     out
 }
 
-/// The text again, of `n_bytes`; nothing if `folded` is not of this base.
-pub fn unfold(folded: &[u8], base: &[&str], n_bytes: usize) -> Option<Vec<u8>> {
+/// What stands in a text for a resource of the base that is not looked at.
+pub const STAND_IN: &str = "{}";
+
+/// A text that was folded, and the places in it that hold a resource of the base, or what stands in for it.
+pub struct Unfolded {
+    /// The text.
+    pub text: Vec<u8>,
+    /// In order.
+    pub shared: Vec<Shared>,
+}
+
+/// The text again, with what `resource` gives for each of the base; nothing if that is nothing, or for bytes that
+/// were not folded. About `n_bytes` are made.
+pub fn unfold<'b>(
+    folded: &[u8],
+    resource: impl Fn(usize) -> Option<&'b str>,
+    n_bytes: usize,
+) -> Option<Unfolded> {
     let (n_shared, mut rest) = take(folded)?;
     let mut places = Vec::new();
     for _ in 0..n_shared {
@@ -44,20 +58,18 @@ pub fn unfold(folded: &[u8], base: &[&str], n_bytes: usize) -> Option<Vec<u8>> {
         places.push((n_before, index));
         rest = after;
     }
-    let mut out = Vec::with_capacity(n_bytes);
+    let mut text = Vec::with_capacity(n_bytes);
+    let mut shared = Vec::with_capacity(places.len());
     for (n_before, index) in places {
         let (before, after) = rest.split_at_checked(n_before)?;
-        out.extend_from_slice(before);
-        out.extend_from_slice(base.get(index)?.as_bytes());
+        text.extend_from_slice(before);
+        let resource = resource(index)?;
+        shared.push(Shared { start: text.len(), n_bytes: resource.len(), index });
+        text.extend_from_slice(resource.as_bytes());
         rest = after;
     }
-    out.extend_from_slice(rest);
-    Some(out)
-}
-
-/// A resource of a base as it can be shared: without the whitespace around it.
-pub fn bare(resource: &str) -> &str {
-    resource.trim_matches(json::WHITESPACE)
+    text.extend_from_slice(rest);
+    Some(Unfolded { text, shared })
 }
 
 fn put(out: &mut Vec<u8>, number: usize) {

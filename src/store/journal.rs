@@ -13,15 +13,28 @@ use super::update::{self, Update};
 use super::{Job, Tx, version};
 use crate::crypto::hex;
 use crate::crypto::keyring::StackKey;
-use crate::domain::journal::{Ledger, Noted, Verdict, parse_batch};
+use crate::domain::digest::TextHash;
+use crate::domain::journal::{Entry, Ledger, Noted, Verdict, parse_batch};
 use crate::error::Error;
 
 /// Tells batches apart: a keyed hash of the text.
 pub type BatchHash = [u8; 32];
 
-/// The hash of a batch as it arrived.
-pub fn hash(key: &StackKey, text: &str) -> BatchHash {
-    key.keyed_hasher("journal").chain_update(text).finalize().into()
+/// The hash of a batch as it arrived. `hashes` are of the states of its entries, which are not hashed again.
+pub fn hash(key: &StackKey, text: &str, entries: &[Entry], hashes: &[Option<TextHash>]) -> BatchHash {
+    let mut hasher = key.keyed_hasher("journal");
+    let mut at = 0;
+    for (entry, hash) in entries.iter().zip(hashes) {
+        let Some((state, hash)) = entry.state.zip(*hash) else { continue };
+        let start = state.as_ptr().addr() - text.as_ptr().addr();
+        hasher.update(((start - at) as u64).to_le_bytes());
+        hasher.update(&text[at..start]);
+        hasher.update((state.len() as u64).to_le_bytes());
+        hasher.update(hash);
+        at = start + state.len();
+    }
+    hasher.update(&text[at..]);
+    hasher.finalize().into()
 }
 
 /// Makes a batch ready for its row: `text`, or, with `shared`, what it does not share with the update's base.
@@ -162,18 +175,38 @@ fn journal_of(update: &Update) -> String {
 ///
 /// Errors: if one does not open, or if not all are there that were taken.
 pub fn list_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<Vec<String>, Error> {
-    let (batches, n_rows) = read_batches(conn, key, update)?;
+    let (opened, n_rows) = open_batches(conn, key, update)?;
+    all_of(update, texts(conn, key, update, &opened), n_rows)
+}
+
+/// A batch in which `fold::STAND_IN` stands for each resource of the base that it repeats.
+pub struct Outline {
+    /// `{"entries":[…]}`.
+    pub text: String,
+    /// Where the resources of the base would be, and which they are.
+    pub shared: Vec<Shared>,
+}
+
+/// The same without what they share with the base, which is not looked at.
+pub fn list_outlines(conn: &Connection, key: &StackKey, update: &Update) -> Result<Vec<Outline>, Error> {
+    let (opened, n_rows) = open_batches(conn, key, update)?;
+    let outlines = opened.iter().filter_map(Opened::outline);
+    all_of(update, outlines.map(|(text, shared)| Outline { text, shared }).collect(), n_rows)
+}
+
+fn all_of<T>(update: &Update, batches: Vec<T>, n_rows: i64) -> Result<Vec<T>, Error> {
     let is_all = n_rows == update.n_journal_rows && batches.len() as i64 == n_rows;
     if is_all { Ok(batches) } else { Err(damaged(&journal_of(update))) }
 }
 
 /// Those batches that can be read, for an update of which a part is damaged.
 pub fn list_readable(conn: &Connection, key: &StackKey, update: &Update) -> Result<Vec<String>, Error> {
-    read_batches(conn, key, update).map(|(batches, _)| batches)
+    let (opened, _) = open_batches(conn, key, update)?;
+    Ok(texts(conn, key, update, &opened))
 }
 
-/// The batches of a running update that can be read, and how many rows there are.
-fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(Vec<String>, i64), Error> {
+/// The batches of a running update that open, in order of arrival, and how many rows there are.
+fn open_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(Vec<Opened>, i64), Error> {
     const SQL: &str = "SELECT hash, body FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
     let mut rows = statement.query(row_ids(update.id))?;
@@ -186,12 +219,17 @@ fn read_batches(conn: &Connection, key: &StackKey, update: &Update) -> Result<(V
         let Ok((hash, body)) = parts() else { continue };
         opened.extend(Opened::new(key, &label(&update.uid, &hash), &body));
     }
+    Ok((opened, n_rows))
+}
+
+/// The texts of those batches that can be read.
+fn texts(conn: &Connection, key: &StackKey, update: &Update, opened: &[Opened]) -> Vec<String> {
     let base = match opened.iter().any(Opened::is_folded) {
         true => base_resources(conn, key, update),
         false => Resources::default(),
     };
-    let base: Vec<&str> = base.iter().map(fold::bare).collect();
-    Ok((opened.iter().filter_map(|batch| batch.text(&base)).collect(), n_rows))
+    let base: Vec<&str> = base.iter().collect();
+    opened.iter().filter_map(|batch| batch.text(&base)).collect()
 }
 
 /// The resources of what an update started from; none if they cannot be read, and then nothing that needs them can.

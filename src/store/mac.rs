@@ -4,6 +4,8 @@
 //! Triggers write it, so that no job can forget it; every query of such a row asks `row_check`, which fails on a
 //! row whose hash is not its own.
 
+use std::sync::LazyLock;
+
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, ffi};
@@ -101,10 +103,22 @@ impl Guarded {
     }
 }
 
+/// What queries call a guarded row, with its dot.
+const ROW_NAMES: [&str; 8] = ["", "a.", "d.", "g.", "s.", "t.", "u.", "updates."];
+
+/// Table, name of the row, expression: put together once, as each query asks for one.
+static CHECKS: LazyLock<Vec<(&str, &str, String)>> = LazyLock::new(|| {
+    let of_table = |guarded: &'static Guarded| {
+        let text = |of: &str| format!("row_check({of}mac, {})", guarded.values(of));
+        ROW_NAMES.map(|of| (guarded.table, of, text(of)))
+    };
+    GUARDED.iter().flat_map(of_table).collect()
+});
+
 /// An expression that fails for a row that is not as it was written. `of` is the row's name with a dot, or nothing.
-pub fn check(table: &str, of: &str) -> String {
-    let guarded = GUARDED.iter().find(|guarded| guarded.table == table).expect("a guarded table");
-    format!("row_check({of}mac, {})", guarded.values(of))
+pub fn check(table: &str, of: &str) -> &'static str {
+    let found = CHECKS.iter().find(|(its_table, its_name, _)| *its_table == table && *its_name == of);
+    &found.expect("a guarded table, and one of ROW_NAMES").2
 }
 
 /// Makes `row_mac` and `row_check` known to a connection.

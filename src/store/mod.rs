@@ -44,6 +44,7 @@ use std::path::Path;
 
 pub use rusqlite::Connection;
 use rusqlite::ErrorCode;
+use rusqlite::config::DbConfig;
 
 use self::mac::RowHasher;
 use self::readers::Readers;
@@ -138,8 +139,16 @@ fn open_for_writing(path: &Path) -> Result<Connection, Error> {
          PRAGMA journal_size_limit = 67108864;
          PRAGMA trusted_schema = OFF;",
     )?;
-    conn.set_prepared_statement_cache_capacity(128);
+    keep_plans(&conn)?;
     Ok(conn)
+}
+
+/// Statements are prepared once and used with many values. The planner of a build with `SQLITE_ENABLE_STAT4` would
+/// look at the values and have a statement prepared again after each binding, at ten times the cost of its run.
+fn keep_plans(conn: &Connection) -> Result<(), Error> {
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// SQLite takes a file that was cut to a few bytes for a new one.

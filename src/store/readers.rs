@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::keep_plans;
 use super::mac::{self, RowHasher};
 use crate::error::Error;
 
@@ -24,11 +25,12 @@ impl Readers {
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let idle = self.idle.lock().expect("no panic under this lock").pop();
         let conn = idle.map_or_else(|| self.open(), Ok)?;
-        let transaction = conn.unchecked_transaction()?;
-        let result = query(&transaction);
-        // A transaction that only read ends the same way whether committed or rolled back.
-        drop(transaction);
-        self.idle.lock().expect("no panic under this lock").push(conn);
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        let result = query(&conn);
+        // A connection whose query panicked, or whose transaction does not end, is not used again. Some errors end it.
+        if conn.is_autocommit() || conn.prepare_cached("COMMIT")?.execute([]).is_ok() {
+            self.idle.lock().expect("no panic under this lock").push(conn);
+        }
         result
     }
 
@@ -43,7 +45,7 @@ impl Readers {
              PRAGMA trusted_schema = OFF;",
         )?;
         mac::register(&conn, &self.row_hasher)?;
-        conn.set_prepared_statement_cache_capacity(64);
+        keep_plans(&conn)?;
         Ok(conn)
     }
 }

@@ -4,7 +4,7 @@
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 
-use super::fold;
+use super::fold::{self, STAND_IN, Shared, Unfolded};
 use crate::crypto::keyring::StackKey;
 use crate::error::Error;
 
@@ -71,18 +71,32 @@ impl Opened {
 
     /// The text as it was sealed; nothing if it cannot be had again.
     pub fn text(&self, base: &[&str]) -> Option<String> {
-        let deflated = &self.plain[HEAD_BYTES..];
         let bytes = match self.form {
-            WHOLE => inflate(deflated, self.n_bytes)?,
-            FOLDED => {
-                let folded =
-                    miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, self.n_bytes * 2 + 64);
-                fold::unfold(&folded.ok()?, base, self.n_bytes)?
-            }
+            WHOLE => inflate(self.deflated(), self.n_bytes)?,
+            FOLDED => self.unfold(|index| base.get(index).copied(), self.n_bytes)?.text,
             _ => return None,
         };
         let is_same = bytes.len() == self.n_bytes && crc32fast::hash(&bytes) == self.crc32;
         is_same.then(|| String::from_utf8(bytes).ok())?
+    }
+
+    /// The text with a `STAND_IN` for each resource of the base, and where those are.
+    pub fn outline(&self) -> Option<(String, Vec<Shared>)> {
+        if !self.is_folded() {
+            return Some((self.text(&[])?, Vec::new()));
+        }
+        let Unfolded { text, shared } = self.unfold(|_| Some(STAND_IN), 0)?;
+        Some((String::from_utf8(text).ok()?, shared))
+    }
+
+    fn deflated(&self) -> &[u8] {
+        &self.plain[HEAD_BYTES..]
+    }
+
+    fn unfold<'b>(&self, resource: impl Fn(usize) -> Option<&'b str>, n_bytes: usize) -> Option<Unfolded> {
+        let bytes_max = self.n_bytes * 2 + 64;
+        let folded = miniz_oxide::inflate::decompress_to_vec_with_limit(self.deflated(), bytes_max).ok()?;
+        fold::unfold(&folded, resource, n_bytes)
     }
 }
 

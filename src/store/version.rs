@@ -193,14 +193,14 @@ impl Encoded {
 
 /// Makes digests of a stack's resources.
 pub fn digester(key: &StackKey) -> Digester {
-    Digester::new(key.keyed_hasher("urn"))
+    Digester::new(key.keyed_hasher("urn"), key.keyed_hasher("text"))
 }
 
 /// Cuts a deployment document, and makes the digests of its resources on the way.
 pub fn parse<'t>(text: &'t str, key: &StackKey) -> Result<(Deployment<'t>, Digests), Error> {
     let mut digester = digester(key);
     let mut digests = Digests::default();
-    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text.len());
+    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text);
     Ok((Deployment::parse_with(text, each)?, digests))
 }
 
@@ -209,7 +209,7 @@ pub fn digests(deployment: &Deployment<'_>, key: &StackKey) -> Result<Digests, E
     let mut digester = digester(key);
     let mut digests = Digests::with_capacity(deployment.resources.len());
     for text in &deployment.resources {
-        digester.push(&mut digests, &resource_facts(text)?, text.len());
+        digester.push(&mut digests, &resource_facts(text)?, text);
     }
     Ok(digests)
 }
@@ -229,6 +229,12 @@ fn make_run(
     known: Option<&Known<'_>>,
     mut opened: Option<&mut Opened<'_>>,
 ) -> Result<(RunHash, Run), Error> {
+    let digests = || members.iter().map(|member| draft.digests.get(member.index as usize));
+    let hash = chunk::hash(digests(), key);
+    let found = known.map(|known| find_run(known.conn, known.stack_id, &hash)).transpose()?.flatten();
+    if let Some(id) = found {
+        return Ok((hash, Run::Known(id)));
+    }
     let mut texts = Vec::with_capacity(members.len());
     for member in members {
         texts.push(match (&draft.texts[member.index as usize], opened.as_mut()) {
@@ -238,13 +244,7 @@ fn make_run(
         });
     }
     let plain = chunk::join(texts.iter().map(|text| &**text));
-    let hash = chunk::hash(&plain, key);
-    let found = known.map(|known| find_run(known.conn, known.stack_id, &hash)).transpose()?.flatten();
-    if let Some(id) = found {
-        return Ok((hash, Run::Known(id)));
-    }
-    let facts = facts::encode(members.iter().map(|member| draft.digests.get(member.index as usize)));
-    let facts = chunk::seal_facts(&facts, &hash, key)?;
+    let facts = chunk::seal_facts(&facts::encode(digests()), &hash, key)?;
     let body = chunk::seal_run(&plain, &hash, key)?;
     Ok((hash, Run::New { hash, facts, body }))
 }

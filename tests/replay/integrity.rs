@@ -116,9 +116,9 @@ fn manifests_and_snippets() {
 /// What is not sound in a deployment, by its texts; its digests must agree that there is something, or nothing.
 #[track_caller]
 pub fn check_both(text: &str) -> Option<String> {
-    let mut digester = Digester::new(Sha256::new_with_prefix("a secret"));
+    let mut digester = Digester::new(Sha256::new_with_prefix("a secret"), Sha256::new_with_prefix("another"));
     let mut digests = Digests::default();
-    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text.len());
+    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text);
     let deployment = Deployment::parse_with(text, each).expect(text);
     let found = integrity::check(&deployment);
     let header = deployment.header().expect(text);

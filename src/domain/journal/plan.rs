@@ -62,10 +62,14 @@ impl<'a> Slot<'a> {
     where
         'a: 't,
     {
-        let text = match self.source {
+        self.with_marks(match self.source {
             Source::Kept(index) => before(index),
             Source::Brought(text) => Cow::Borrowed(text),
-        };
+        })
+    }
+
+    /// `text`, which is what its source has, with the marks set.
+    pub fn with_marks<'t>(&self, text: Cow<'t, str>) -> Result<Cow<'t, str>, Error> {
         let marks =
             [(self.marks.is_delete, "delete"), (self.marks.is_pending_replacement, "pendingReplacement")];
         let mut set = marks.into_iter().filter(|(is_set, _)| *is_set);
