@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
+use crate::cache::mark::MarkCache;
 use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -39,6 +40,8 @@ pub struct App {
     pub exports: ExportCache,
     /// Hashes of what running updates started from.
     pub bases: BaseHashes,
+    /// Marks of what was encrypted for stacks.
+    pub marks: MarkCache,
     /// Stacks whose export is likely to be asked for next.
     pub warm: Sender<i64>,
     /// The time.

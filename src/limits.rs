@@ -22,6 +22,18 @@ pub const JSON_DEPTH_MAX: usize = 10_000;
 
 /// Values in one batch-encrypt or batch-decrypt. The CLI sends at most 1,000.
 pub const BATCH_VALUES_MAX: usize = 10_000;
+/// Characters of a value below which equal ones are no sign: many short values are the same by chance.
+pub const MARKED_CHARS_MIN: usize = 12;
+/// Marks of encrypted values that a stack keeps; one that is forgotten comes back when its value is encrypted again.
+pub const MARKS_MAX: usize = 20_000;
+/// Rows that the marks of a stack may take before they are put into one.
+pub const MARK_ROWS_MAX: usize = 64;
+/// Marks of all stacks that are kept in memory: about 100 bytes each.
+pub const MARKS_CACHED_MAX: usize = 50_000;
+/// Values in plain text that are kept with a state; a state that has more has a problem that the first ones tell.
+pub const LEAKS_MAX: usize = 1000;
+/// Characters of the path to a property that are told.
+pub const PROPERTY_PATH_CHARS_MAX: usize = 200;
 /// Jobs that may wait for the writer; one more is answered "busy, try again".
 pub const WRITER_QUEUE_JOBS: usize = 1024;
 /// Jobs that share one commit: bounds the answer time of the first of them.

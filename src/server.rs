@@ -20,6 +20,7 @@ use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
 use crate::app::App;
+use crate::cache::mark::MarkCache;
 use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
@@ -181,6 +182,7 @@ impl Data {
             recent,
             exports,
             bases: BaseHashes::default(),
+            marks: MarkCache::default(),
             warm,
             clock,
             gate: OnceLock::new(),

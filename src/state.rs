@@ -3,6 +3,7 @@
 //! The heavy work (read, replay, compress) is done here by whoever asks; the writer's job checks that the update
 //! did not go on meanwhile, and if it did, the work is done anew.
 
+pub mod guard;
 mod salvage;
 mod written;
 
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::cache::Gzip;
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
+use crate::domain::leak::Leak;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http;
@@ -35,7 +37,7 @@ pub enum State {
 pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
     if let Some(update) = store::update::find_running(conn, stack.id)? {
         let key = app.stack_key(stack)?;
-        if let Some(written) = Written::read(conn, &key, &update)? {
+        if let Some(written) = Written::read(conn, &key, None, &update)? {
             return written.current(app.clock.now_rfc3339());
         }
     }
@@ -94,32 +96,45 @@ impl Ending {
     }
 }
 
+/// What is to be told of the state that an update left.
+#[derive(Default)]
+pub struct Told {
+    /// What is not sound in it, a sentence a line.
+    pub findings: Option<String>,
+    /// What lies in it in plain text.
+    pub leaks: Vec<Leak>,
+}
+
 /// Ends a running update: what it reported becomes the stack's state.
 ///
-/// Answers what is not sound in that state, a sentence a line.
+/// Answers what is not right in that state.
 /// Errors: `Forbidden` if it has ended already; `Busy` if it goes on faster than its end can be worked out.
-pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>, Error> {
+pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Told, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
-        let (update, key, outcome) = app.store.read(|conn| {
+        let (update, key, marks, outcome) = app.store.read(|conn| {
             let update = store::update::read_running(conn, update_id)?;
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
+            let marks = guard::marks(app, &key, update.stack_id)?;
             let now = app.clock.now_rfc3339();
-            let written = Written::read(conn, &key, &update);
+            let written = Written::read(conn, &key, marks.as_deref(), &update);
             let outcome = written.and_then(|written| written.map(|written| written.outcome(now)).transpose());
             let outcome = outcome.map(Option::unwrap_or_default);
-            Ok((update, key, outcome))
+            Ok((update, key, marks, outcome))
         })?;
         if ending.only_if_expired_by_unix.is_some_and(|by| update.lease_expires_at_unix > Some(by)) {
-            return Ok(None);
+            return Ok(Told::default());
         }
-        let Outcome { progress, state, findings } = match outcome {
+        let Outcome { progress, state, findings, leaks } = match outcome {
             Err(cause) if ending.leaves_out_damage && store::is_damage(&cause) => {
-                salvage::outcome(app, &key, &update, cause)?
+                salvage::outcome(app, &key, marks.as_deref(), &update, cause)?
             }
             outcome => outcome?,
         };
         if let Some(findings) = &findings {
             log::warn!("update {}: the resulting state is not sound: {findings}", update.uid);
+        }
+        if let Some(sentence) = guard::sentence(&leaks) {
+            log::warn!("update {}: {sentence}", update.uid);
         }
         let job = EndUpdate {
             update_id,
@@ -128,6 +143,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
             progress,
             state,
             findings: store::program::seal_findings(&key, &update.uid, findings.as_deref())?,
+            leaks: store::program::seal_leaks(&key, &update.uid, &leaks)?,
             only_if_expired_by_unix: ending.only_if_expired_by_unix,
             now_unix: app.now_unix(),
         };
@@ -135,7 +151,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Option<String>,
         if app.store.write(Audited { job, entry })? {
             // If the housekeeper is busy, the one who asks waits a little longer.
             let _ = app.warm.try_send(update.stack_id);
-            return Ok(findings);
+            return Ok(Told { findings, leaks });
         }
     }
     Err(Error::Busy)

@@ -10,6 +10,7 @@ use crate::domain::json::{Flaw, Scanner};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
+use crate::state::guard;
 use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
 use crate::store::version::{self, Encoded};
@@ -242,7 +243,10 @@ impl Checkpoint<'_> {
             ));
         }
         let Checkpoint { update, key, deployment, digests, .. } = self;
-        let encode = |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &deployment, digests);
+        let marks = guard::marks(app, key, update.stack_id)?;
+        let marks = marks.as_deref();
+        let encode =
+            |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &deployment, digests, marks);
         let is_saved = app.store.write(SaveCheckpoint {
             update_id: update.id,
             expected_sequence: self.expected_sequence,

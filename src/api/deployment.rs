@@ -14,7 +14,7 @@ use crate::domain::name::StackRef;
 use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
-use crate::state::{self, State};
+use crate::state::{self, State, Told, guard};
 use crate::store::import::Import;
 use crate::store::stack::Stack;
 use crate::store::version::{self, Encoded};
@@ -89,7 +89,8 @@ fn body(app: &App, call: &Call, conn: &Connection, stack: &Stack, state: State) 
 ///
 /// What the CLI lets through only with `--force` comes in, for the server cannot see that flag: a state that is
 /// not sound or has resources of another stack is stored, and the person is told.
-/// Errors: 409 while an update runs; 400 for what is no deployment.
+/// Errors: 409 while an update runs; 400 for what is no deployment, and, if the setting says so, for one that brings
+/// values in plain text.
 pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
@@ -114,19 +115,28 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
 
     state::end_expired(app)?;
     let uid = crypto::random_uuid()?;
-    let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests);
+    let marks = guard::marks(app, &key, stack.id)?;
+    let marks = marks.as_deref();
+    let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests, marks);
+    let encoded = app.store.read(encode)?;
+    let leaks = encoded.leaks().to_vec();
+    guard::refuse_import(app, &key, Some(&stack), &leaks)?;
+    if let Some(sentence) = guard::sentence(&leaks) {
+        log::warn!("import into {stack_ref}: {sentence}");
+    }
     let event = call.stack_event(app.now_unix(), "stack.import", &stack_ref);
     let job = Import {
         stack_id: stack.id,
         uid: uid.clone(),
         requested_by: call.user_name().to_string(),
         program: store::program::seal(&key, &uid, "{}", None)?,
-        deployment: app.store.read(encode)?,
+        deployment: encoded,
         findings: store::program::seal_findings(&key, &uid, findings.as_deref())?,
+        leaks: store::program::seal_leaks(&key, &uid, &leaks)?,
         now_unix: app.now_unix(),
     };
     app.write_recorded(job, event)?;
-    Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, findings))
+    Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, &Told { findings, leaks }))
 }
 
 /// Resources whose URN names another stack.
@@ -153,18 +163,16 @@ impl<'s> Foreign<'s> {
     }
 }
 
-/// Tells the person at the CLI what is not sound in the state that was just stored.
-pub fn with_warning(response: Response, findings: Option<String>) -> Response {
-    match findings {
-        None => response,
-        Some(findings) => {
-            let line: String = findings.lines().take(3).collect::<Vec<_>>().join("; ");
-            let ascii: String =
-                line.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).take(1000).collect();
-            response.with_header(
-                "X-Pulumi-Warning",
-                format!("the state was stored, but it is not sound: {ascii}"),
-            )
-        }
-    }
+/// Tells the person at the CLI what is not right in the state that was just stored.
+pub fn with_warning(response: Response, told: &Told) -> Response {
+    let findings = told.findings.iter().map(|findings| {
+        let lines: Vec<&str> = findings.lines().take(3).collect();
+        format!("the state was stored, but it is not sound: {}", lines.join("; "))
+    });
+    let warnings: Vec<String> = findings.chain(guard::sentence(&told.leaks)).collect();
+    warnings.iter().fold(response, |response, warning| {
+        let ascii: String =
+            warning.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).take(1000).collect();
+        response.with_header("X-Pulumi-Warning", ascii)
+    })
 }

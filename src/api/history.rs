@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::app::App;
 use crate::call::{self, Call};
+use crate::domain::leak::Leak;
 use crate::domain::update::UpdateKind;
 use crate::error::Error;
 use crate::http::Response;
@@ -33,6 +34,28 @@ struct UpdateInfo {
     requested_by: RequestedBy,
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext_values: Option<PlaintextValues>,
+}
+
+/// Values of the resulting state that should be secrets; what they are is not told.
+#[derive(Serialize)]
+struct PlaintextValues {
+    count: usize,
+    values: Vec<PlaintextValue>,
+}
+
+#[derive(Serialize)]
+struct PlaintextValue {
+    urn: String,
+    path: String,
+    why: String,
+}
+
+fn plaintext_values(leaks: Vec<Leak>) -> Option<PlaintextValues> {
+    let value = |Leak { urn, path, why }| PlaintextValue { urn, path, why: why.into_owned() };
+    let (count, values) = (leaks.len(), leaks.into_iter().map(value).collect());
+    (count > 0).then_some(PlaintextValues { count, values })
 }
 
 #[derive(Serialize)]
@@ -60,6 +83,7 @@ fn info(entry: HistoryEntry) -> Result<UpdateInfo, Error> {
         update_id: entry.uid,
         requested_by: RequestedBy { name: entry.requested_by.clone(), github_login: entry.requested_by },
         findings: entry.findings,
+        plaintext_values: plaintext_values(entry.leaks),
     })
 }
 

@@ -15,9 +15,11 @@ use crate::domain::rename::{self, Names};
 use crate::error::Error;
 use crate::http::Response;
 use crate::limits;
+use crate::state::guard;
 use crate::store;
 use crate::store::secret::RecordDecryption;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 #[derive(Deserialize)]
 struct EncryptRequest {
@@ -51,14 +53,16 @@ struct BatchDecryptResponse<'a> {
 
 /// `{"plaintext": base64}` → `{"ciphertext": base64}`.
 pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let key = key(app, call)?;
+    let (stack_id, key) = key(app, call)?;
     let request: EncryptRequest = call.json()?;
-    Response::json(&json!({ "ciphertext": encrypt_one(&key, &request.plaintext)? }))
+    let plaintext = decode(|| "plaintext".into(), &request.plaintext)?;
+    guard::remember(app, &key, stack_id, std::slice::from_ref(&plaintext))?;
+    Response::json(&json!({ "ciphertext": seal(&key, &plaintext)? }))
 }
 
 /// `{"ciphertext": base64}` → `{"plaintext": base64}`. 400 for what is no ciphertext of this stack.
 pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let key = key(app, call)?;
+    let (_, key) = key(app, call)?;
     let request: DecryptRequest = call.json()?;
     let plaintext = decrypt_one(&key, || "ciphertext".into(), &request.ciphertext)?;
     note_decryption(app, call, 1)?;
@@ -67,19 +71,21 @@ pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
 
 /// As `encrypt`, for many; the answers are in the order of the questions.
 pub fn batch_encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let key = key(app, call)?;
+    let (stack_id, key) = key(app, call)?;
     let request: BatchEncryptRequest = call.json()?;
     let plaintexts = request.plaintexts.unwrap_or_default();
     check_count("plaintexts", plaintexts.len())?;
     let decoded = plaintexts.iter().enumerate().map(|(i, text)| decode(|| format!("plaintexts[{i}]"), text));
-    let sealed = key.encrypt(&decoded.collect::<Result<Vec<_>, _>>()?)?;
+    let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
+    guard::remember(app, &key, stack_id, &decoded)?;
+    let sealed = key.encrypt(&decoded)?;
     let ciphertexts: Vec<String> = sealed.iter().map(|sealed| STANDARD.encode(sealed)).collect();
     Response::json(&BatchEncryptResponse { ciphertexts })
 }
 
 /// As `decrypt`, for many. Each ciphertext asked for is a key of the answer; one that does not open fails all.
 pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
-    let key = key(app, call)?;
+    let (_, key) = key(app, call)?;
     let request: BatchDecryptRequest = call.json()?;
     let ciphertexts = request.ciphertexts.unwrap_or_default();
     check_count("ciphertexts", ciphertexts.len())?;
@@ -98,11 +104,11 @@ fn note_decryption(app: &App, call: &Call, n_values: usize) -> Result<(), Error>
     note_read(app, call, "secret.decrypt", &call.stack_ref()?, format!("{n_values} values"))
 }
 
-/// The key of the stack in the path. Asked before the body is read.
-fn key(app: &App, call: &Call) -> Result<Arc<StackKey>, Error> {
+/// The stack in the path and its key. Asked before the body is read.
+fn key(app: &App, call: &Call) -> Result<(i64, Arc<StackKey>), Error> {
     let stack_ref = call.stack_ref()?;
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
-    app.stack_key(&stack)
+    Ok((stack.id, app.stack_key(&stack)?))
 }
 
 fn check_count(field: &str, n_values: usize) -> Result<(), Error> {
@@ -114,12 +120,14 @@ fn check_count(field: &str, n_values: usize) -> Result<(), Error> {
     }
 }
 
-fn decode(field: impl Fn() -> String, text: &str) -> Result<Vec<u8>, Error> {
-    STANDARD.decode(text).map_err(|cause| Error::invalid(field(), format!("is not base64: {cause}")))
-}
+/// Wiped after use, for what is freed keeps its bytes.
+type Wiped = Zeroizing<Vec<u8>>;
 
-fn encrypt_one(key: &StackKey, plaintext: &str) -> Result<String, Error> {
-    seal(key, &decode(|| "plaintext".into(), plaintext)?)
+fn decode(field: impl Fn() -> String, text: &str) -> Result<Wiped, Error> {
+    STANDARD
+        .decode(text)
+        .map(Zeroizing::new)
+        .map_err(|cause| Error::invalid(field(), format!("is not base64: {cause}")))
 }
 
 fn seal(key: &StackKey, plaintext: &[u8]) -> Result<String, Error> {
@@ -130,14 +138,14 @@ fn decrypt_one(key: &StackKey, field: impl Fn() -> String, ciphertext: &str) -> 
     let plaintext = key.decrypt(&decode(&field, ciphertext)?).ok_or_else(|| {
         Error::invalid(field(), "was not encrypted by this server for this stack, or is damaged")
     })?;
-    Ok(STANDARD.encode(plaintext))
+    Ok(STANDARD.encode(Zeroizing::new(plaintext)))
 }
 
 /// A secret of a renamed stack with the new names in it; nothing if there is nothing to change.
 pub fn rewrite(key: &StackKey, ciphertext: &str, from: Names, to: Names) -> Option<String> {
-    let plaintext = key.decrypt(&STANDARD.decode(ciphertext).ok()?)?;
+    let plaintext = Zeroizing::new(key.decrypt(&STANDARD.decode(ciphertext).ok()?)?);
     let renamed = rename::rename_plaintext(std::str::from_utf8(&plaintext).ok()?, from, to)?;
-    seal(key, renamed.as_bytes()).ok()
+    seal(key, Zeroizing::new(renamed).as_bytes()).ok()
 }
 
 #[derive(Deserialize, Default)]

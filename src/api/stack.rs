@@ -16,7 +16,7 @@ use crate::domain::rename::{self, Names};
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::limits;
-use crate::state;
+use crate::state::{self, guard};
 use crate::store;
 use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter, Visible};
 use crate::store::version::{self, Draft, Encoded};
@@ -57,9 +57,12 @@ pub fn create(app: &App, call: &mut Call) -> Result<Response, Error> {
     for _ in 0..limits::END_ATTEMPTS_MAX {
         let uid = crypto::random_uuid()?;
         let (key, key_sealed, key_fingerprint) = app.keyring.make_stack_key(&uid)?;
-        let encode = |text: &RawValue| {
+        let encode = |text: &RawValue| -> Result<Encoded, Error> {
             let (deployment, digests) = version::parse(text.get(), &key)?;
-            Encoded::new(&key, &Draft::new(&deployment, digests), None)
+            let marks = guard::marks_of_new(app, &key);
+            let encoded = Encoded::new(&key, &Draft::new(&deployment, digests, marks.as_ref()), None)?;
+            guard::refuse_import(app, &key, None, encoded.leaks())?;
+            Ok(encoded)
         };
         let job = CreateStack {
             key_sealed,
@@ -363,5 +366,7 @@ fn rewrite(app: &App, stack: &Stack, text: &str, to: &StackRef) -> Result<Encode
     let mut rewrite_secret = |ciphertext: &str| super::secret::rewrite(&key, ciphertext, from, to);
     let renamed = rename::rename(deployment, from, to, &mut rewrite_secret)?;
     let digests = version::digests(&renamed, &key)?;
-    app.store.read(|conn| Encoded::whole(conn, &key, stack.id, &renamed, digests))
+    let marks = guard::marks(app, &key, stack.id)?;
+    let marks = marks.as_deref();
+    app.store.read(|conn| Encoded::whole(conn, &key, stack.id, &renamed, digests, marks))
 }

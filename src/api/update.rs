@@ -205,7 +205,7 @@ pub fn complete(app: &App, call: &mut Call) -> Result<Response, Error> {
     let ending =
         Ending { status, note: None, only_if_expired_by_unix: None, leaves_out_damage: false, event };
     match state::end(app, update_id, &ending) {
-        Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
+        Ok(told) => Ok(with_warning(Response::json(&json!({}))?, &told)),
         Err(Error::Forbidden(_)) => after_the_end(app, update_id, status),
         Err(error) => Err(error),
     }
@@ -239,7 +239,7 @@ pub fn cancel(app: &App, call: &mut Call) -> Result<Response, Error> {
         event: call.stack_event(app.now_unix(), "update.cancel", &call.stack_ref()?),
     };
     match state::end(app, update.id, &ending) {
-        Ok(findings) => Ok(with_warning(Response::json(&json!({}))?, findings)),
+        Ok(told) => Ok(with_warning(Response::json(&json!({}))?, &told)),
         Err(Error::Forbidden(_)) => {
             let update = app.store.read(|conn| store::update::read(conn, update.id))?;
             match update.status {

@@ -110,7 +110,7 @@ fn private_files(invocation: &Invocation, config: &Config) -> Vec<PathBuf> {
     }
     files.extend(config.backup.s3.credentials_file.clone());
     let is_in_file = |name: &&str| matches!(invocation.values.origin(name), Origin::File(_));
-    if ["master-key", "single-tenant-token"].iter().any(|name| is_in_file(name)) {
+    if ["master-key", "single-tenant-token"].iter().any(is_in_file) {
         files.push(invocation.values.text("config").into());
     }
     files

@@ -183,6 +183,13 @@ fn read_environment(
     Ok(())
 }
 
+/// The variables of the environment that hold a secret of this server's own.
+pub fn secret_variables() -> impl Iterator<Item = String> {
+    let secrets = SETTINGS.iter().filter(|setting| setting.is_secret());
+    secrets
+        .map(|setting| format!("{ENVIRONMENT_PREFIX}{}", setting.name.to_ascii_uppercase().replace('-', "_")))
+}
+
 /// Lines `NAME=value`, in the form of systemd's EnvironmentFile: `#` and `;` begin comments, quotes around a value
 /// are taken off, and the prefix of the environment may be left out.
 fn read_file(path: &Path, values: &mut Values) -> Result<(), Error> {

@@ -87,6 +87,28 @@ pub enum DeltaCheckpoints {
     Off,
 }
 
+/// What is done about values in a state that should be secrets and lie there in plain text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlaintextGuard {
+    /// They are not looked for.
+    Off,
+    /// They are told.
+    Warn,
+    /// They are told, and imports that bring such are refused.
+    Block,
+}
+
+impl PlaintextGuard {
+    fn parse(text: &str) -> Result<PlaintextGuard, Error> {
+        match text {
+            "off" => Ok(PlaintextGuard::Off),
+            "warn" => Ok(PlaintextGuard::Warn),
+            "block" => Ok(PlaintextGuard::Block),
+            other => Err(Error::invalid("plaintext-guard", format!("'{other}' is not off, warn or block"))),
+        }
+    }
+}
+
 /// Where a server listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Addr {
@@ -149,6 +171,8 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Versions that a stack keeps; none: all.
     pub max_state_versions: Option<u64>,
+    /// What is done about values in plain text.
+    pub plaintext_guard: PlaintextGuard,
     /// How long engine events are kept after the end of their update, in seconds; none keeps them.
     pub event_keep_secs: Option<i64>,
     /// How long previews are kept, in seconds; none keeps them.
@@ -245,6 +269,7 @@ impl Config {
                 0 => None,
                 n => Some(n),
             },
+            plaintext_guard: PlaintextGuard::parse(text("plaintext-guard"))?,
             event_keep_secs: days("event-keep-days", text("event-keep-days"))?,
             preview_keep_secs: days("preview-keep-days", text("preview-keep-days"))?,
             audit_keep_secs: days("audit-keep-days", text("audit-keep-days"))?,

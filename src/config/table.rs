@@ -63,6 +63,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "stack-list-page-size", value: "N", default: "100", help: "Stacks of `stack ls` in one answer" },
     Setting { name: "cache-size", value: "BYTES", default: "33554432", help: "Memory for exports that are kept as they were sent; 0 keeps none" },
     Setting { name: "max-state-versions", value: "N", default: "0", help: "Versions of its state that a stack keeps; 0 keeps all, and the latest is always kept" },
+    Setting { name: "plaintext-guard", value: "off|warn|block", default: "warn", help: "Whether states are looked through for values in plain text that were encrypted for the stack or look like credentials; block: imports that bring such are refused" },
     Setting { name: "event-keep-days", value: "N", default: "0", help: "Days that the engine events of an update are kept after its end; 0 keeps them" },
     Setting { name: "preview-keep-days", value: "N", default: "0", help: "Days that previews are kept; 0 keeps them" },
     Setting { name: "audit-keep-days", value: "N", default: "0", help: "Days that audit records are kept, and up to a day more; 0 keeps them; that some were given up is a record itself" },

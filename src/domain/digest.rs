@@ -108,6 +108,11 @@ impl Digester {
         Digester { urns, texts, parent: Default::default(), provider: Default::default() }
     }
 
+    /// The hash by which a URN is known.
+    pub fn urn(&self, urn: &str) -> u64 {
+        hash(&self.urns, urn)
+    }
+
     /// The hash of a resource's text.
     pub fn text(&self, text: &str) -> TextHash {
         let hash = self.texts.clone().chain_update(text).finalize();

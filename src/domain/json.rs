@@ -313,8 +313,9 @@ pub fn unescape(token: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Takes one escape, without its backslash, off the front of `text`; returns what is behind it.
-fn unescape_one<'t>(text: &'t str, plain: &mut String) -> &'t str {
+/// Takes one escape, without its backslash, off the front of `text`, which goes on to the end of its string at least;
+/// returns what is behind it.
+pub fn unescape_one<'t>(text: &'t str, plain: &mut String) -> &'t str {
     let simple = match text.as_bytes()[0] {
         b'u' => return unescape_utf16(&text[1..], plain),
         b'b' => '\u{8}',

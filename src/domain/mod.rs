@@ -15,6 +15,7 @@ pub mod digest;
 pub mod event;
 pub mod integrity;
 pub mod journal;
+pub mod leak;
 pub mod rename;
 pub mod resource;
 pub mod schedule;

@@ -11,8 +11,9 @@ use crate::error::Error;
 use crate::limits;
 
 /// The key that says what kind of value an object is. Source: sdk/go/common/resource/properties.go, `SigKey`.
-const SIGNATURE_KEY: &str = "4dabf18193072939515e22adb298388d";
-const SECRET: &str = "1b47061264138c4ac30d75fd1eb44270";
+pub const SIGNATURE_KEY: &str = "4dabf18193072939515e22adb298388d";
+/// What it says of a secret's envelope.
+pub const SECRET: &str = "1b47061264138c4ac30d75fd1eb44270";
 const RESOURCE_REFERENCE: &str = "5cf8f73096256a8f31e491e813e4eb8e";
 const OUTPUT: &str = "d0e6a833031e9bbcd3f4e8bde6ca49a4";
 

@@ -1,7 +1,7 @@
 //! The file of the master key: read, made, and replaced so that a crash at any step leaves a key that opens the data.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -56,13 +56,25 @@ pub fn write_next(path: &Path, key: &MasterKey) -> Result<(), Error> {
 
 /// The next key takes the place of the present one, which is kept beside it; answers where.
 pub fn take_next(path: &Path, old_fingerprint: &str) -> Result<PathBuf, Error> {
+    take_next_by(path, old_fingerprint, |from, to| fs::hard_link(from, to))
+}
+
+/// As `take_next`; `link` gives a file one more name, which not every file system can.
+pub fn take_next_by(
+    path: &Path,
+    old_fingerprint: &str,
+    link: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> Result<PathBuf, Error> {
     let kept = with_suffix(path, &format!(".old-{old_fingerprint}"));
-    // A link, so that there is a file of that name at every moment.
-    match fs::hard_link(path, &kept) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::internal(format!("keep the old key as {}", kept.display()), cause));
+    // A link, so that there is a file of that name at every moment; or a copy, made whole under another name, for the
+    // same reason. A file that is there already may be one that was cut short.
+    if link(path, &kept).is_err() {
+        let old = read(path)?;
+        if !read(&kept).is_ok_and(|kept| kept.fingerprint() == old.fingerprint()) {
+            let aside = with_suffix(&kept, "-new");
+            write(&aside, &old)?;
+            rename(&aside, &kept)?;
         }
-        _ => {}
     }
     rename(&next_path(path), path)?;
     Ok(kept)

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::key_file;
 use crate::config::given::Origin;
+use crate::config::given::secret_variables;
 use crate::config::{Config, KeySource};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::master::MasterKey;
@@ -155,8 +156,10 @@ pub fn output_of(setting: &str, command: &str) -> Result<Zeroizing<Vec<u8>>, Err
     let failed = |why: String| Error::invalid(setting, why);
     let mut sh = Command::new("sh");
     sh.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Whoever prints the key has it from elsewhere.
-    sh.env_remove("PULUMI_BACKEND_MASTER_KEY");
+    // Whoever prints a secret has it from elsewhere.
+    for variable in secret_variables() {
+        sh.env_remove(variable);
+    }
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut sh, 0);
     let mut child = sh.spawn().map_err(|cause| failed(format!("cannot run sh: {cause}")))?;

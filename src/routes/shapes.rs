@@ -41,7 +41,7 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("Deployment", "{version: int, features?: string[], deployment: {*: any}|null, *: any}"),
     ("ConfigValue", "{string?: string, object?: any, secret?: boolean, *: any}"),
     ("Program", "{name?: string|null, runtime?: string|null, main?: string|null, description?: string|null, options?: {*: any}|null, config?: {*: ConfigValue}|null, metadata?: {message?: string|null, environment?: {*: string}|null, *: any}|null, *: any}"),
-    ("UpdateInfo", "{kind: string, startTime: int, message: string, environment: {*: string}, config: {*: ConfigValue}, result: \"not-started\"|\"in-progress\"|\"succeeded\"|\"failed\", endTime: int, version: int, resourceChanges: {*: int}, resourceCount: int, updateID: string, requestedBy: {name: string, githubLogin: string}, findings?: string}"),
+    ("UpdateInfo", "{kind: string, startTime: int, message: string, environment: {*: string}, config: {*: ConfigValue}, result: \"not-started\"|\"in-progress\"|\"succeeded\"|\"failed\", endTime: int, version: int, resourceChanges: {*: int}, resourceCount: int, updateID: string, requestedBy: {name: string, githubLogin: string}, findings?: string, plaintextValues?: {count: int, values: {urn: string, path: string, why: string}[]}}"),
     ("CreatedUpdate", "{updateID: string, requiredPolicies: any[], messages: any[]}"),
     ("EngineEvent", "{sequence?: int, timestamp?: int, *: any}"),
     ("JournalEntry", "{version?: int, kind: int, sequenceID: int, operationID: int, *: any}"),

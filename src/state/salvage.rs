@@ -6,6 +6,7 @@ use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
 use crate::domain::integrity;
 use crate::domain::journal::{self, Entry, Manifest};
+use crate::domain::leak::Marks;
 use crate::error::Error;
 use crate::state;
 use crate::state::written::Outcome;
@@ -17,12 +18,18 @@ use crate::store::{self, Connection};
 ///
 /// Errors: `cause`, which kept the update from ending as others do, if nothing of it is found to be damaged: then it
 /// may pass.
-pub fn outcome(app: &App, key: &StackKey, update: &Update, cause: Error) -> Result<Outcome, Error> {
+pub fn outcome(
+    app: &App,
+    key: &StackKey,
+    marks: Option<&Marks>,
+    update: &Update,
+    cause: Error,
+) -> Result<Outcome, Error> {
     let left = app.store.read(|conn| Left::read(conn, key, update))?;
     if !left.is_damaged {
         return Err(cause);
     }
-    let (state, kept, mut findings) = match (&left.checkpoint, left.replay(app, key, update)?) {
+    let (state, kept, mut findings) = match (&left.checkpoint, left.replay(app, key, marks, update)?) {
         (_, Some((encoded, n_entries, findings))) => {
             (EndState::Written(encoded), format!("the first {n_entries} entries of its journal"), findings)
         }
@@ -36,7 +43,12 @@ pub fn outcome(app: &App, key: &StackKey, update: &Update, cause: Error) -> Resu
     );
     log::error!("{lost}: {cause}");
     findings.insert(0, lost);
-    Ok(Outcome { progress: left.progress, state, findings: Some(findings.join("\n")) })
+    let leaks = match &state {
+        EndState::Written(encoded) => encoded.leaks().to_vec(),
+        EndState::Checkpoint(id) => app.store.read(|conn| version::read_leaks(conn, key, *id))?,
+        EndState::Base => Vec::new(),
+    };
+    Ok(Outcome { progress: left.progress, state, findings: Some(findings.join("\n")), leaks })
 }
 
 /// What of an update can still be read.
@@ -71,6 +83,7 @@ impl Left {
         &self,
         app: &App,
         key: &StackKey,
+        marks: Option<&Marks>,
         update: &Update,
     ) -> Result<Option<(Encoded, usize, Vec<String>)>, Error> {
         let Some(base) = self.base.as_deref().and_then(|text| Deployment::parse(text).ok()) else {
@@ -85,8 +98,9 @@ impl Left {
         let mut findings = replayed.findings;
         findings.extend(integrity::check(&replayed.deployment));
         let digests = version::digests(&replayed.deployment, key)?;
-        let encode =
-            |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &replayed.deployment, digests);
+        let encode = |conn: &Connection| {
+            Encoded::whole(conn, key, update.stack_id, &replayed.deployment, digests, marks)
+        };
         let encoded = app.store.read(encode)?;
         Ok(Some((encoded, entries.len(), findings)))
     }

@@ -13,6 +13,7 @@ use crate::domain::deployment::Deployment;
 use crate::domain::digest::{Digester, Digests, is_sound};
 use crate::domain::integrity;
 use crate::domain::journal::{self, Entry, Manifest, Slot, Source};
+use crate::domain::leak::{Leak, Marks};
 use crate::domain::resource::resource_facts;
 use crate::error::Error;
 use crate::store::fold::Shared;
@@ -26,6 +27,7 @@ use crate::store::{self, Connection};
 pub struct Written<'w> {
     conn: &'w Connection,
     key: &'w StackKey,
+    marks: Option<&'w Marks>,
     update: &'w Update,
     progress: Progress,
     content: Content,
@@ -51,20 +53,23 @@ pub struct Outcome {
     pub state: EndState,
     /// What is not sound in that, a sentence a line.
     pub findings: Option<String>,
+    /// What lies in it in plain text.
+    pub leaks: Vec<Leak>,
 }
 
 impl Default for Outcome {
     /// That of an update which wrote nothing.
     fn default() -> Outcome {
-        Outcome { progress: Progress::default(), state: EndState::Base, findings: None }
+        Outcome { progress: Progress::default(), state: EndState::Base, findings: None, leaks: Vec::new() }
     }
 }
 
 impl<'w> Written<'w> {
-    /// What the update has written so far; nothing if there is nothing.
+    /// What the update has written so far; nothing if there is nothing. `marks` are looked for in what it leaves.
     pub fn read(
         conn: &'w Connection,
         key: &'w StackKey,
+        marks: Option<&'w Marks>,
         update: &'w Update,
     ) -> Result<Option<Written<'w>>, Error> {
         let progress = store::update::find_progress(conn, update.id)?;
@@ -83,7 +88,7 @@ impl<'w> Written<'w> {
         } else {
             return Ok(None);
         };
-        Ok(Some(Written { conn, key, update, progress, content }))
+        Ok(Some(Written { conn, key, marks, update, progress, content }))
     }
 
     /// The stack's deployment with all that has been reported. `now` is for the manifest, RFC 3339.
@@ -106,20 +111,24 @@ impl<'w> Written<'w> {
     ///
     /// The cost follows what was reported, but for a pass over the digests of the base.
     pub fn outcome(self, now: String) -> Result<Outcome, Error> {
-        let (state, findings) = match &self.content {
-            _ if self.update.is_dry_run => (EndState::Base, Vec::new()),
-            Content::Checkpoint(id) => (EndState::Checkpoint(*id), self.findings_of_stored(*id)?),
+        let (state, findings, leaks) = match &self.content {
+            _ if self.update.is_dry_run => (EndState::Base, Vec::new(), Vec::new()),
+            Content::Checkpoint(id) => {
+                let sketch = Sketch::read(self.conn, self.key, *id)?;
+                (EndState::Checkpoint(*id), self.findings_of_stored(&sketch)?, sketch.leaks)
+            }
             Content::Journal { base, outlines, cli_version } => {
                 let manifest = Manifest { time: now, version: cli_version.clone() };
                 let (encoded, findings) = match self.outlined(base, outlines, &manifest)? {
                     Some(outlined) if outlined.is_sound()? => self.encode(base, outlined)?,
                     _ => self.encode_replayed(base, &manifest)?,
                 };
-                (EndState::Written(encoded), findings)
+                let leaks = encoded.leaks().to_vec();
+                (EndState::Written(encoded), findings, leaks)
             }
         };
         let findings = (!findings.is_empty()).then(|| findings.join("\n"));
-        Ok(Outcome { progress: self.progress, state, findings })
+        Ok(Outcome { progress: self.progress, state, findings, leaks })
     }
 
     fn failed(&self, cause: Error) -> Error {
@@ -141,8 +150,7 @@ impl<'w> Written<'w> {
     }
 
     /// What is not sound in a stored deployment.
-    fn findings_of_stored(&self, deployment_id: i64) -> Result<Vec<String>, Error> {
-        let sketch = Sketch::read(self.conn, self.key, deployment_id)?;
+    fn findings_of_stored(&self, sketch: &Sketch) -> Result<Vec<String>, Error> {
         if is_sound(&sketch.header()?, sketch.digests()) {
             return Ok(Vec::new());
         }
@@ -198,7 +206,7 @@ impl<'w> Written<'w> {
     fn encode(&self, base: &Sketch, outlined: Outlined<'_>) -> Result<(Encoded, Vec<String>), Error> {
         let Outlined { head, texts, digests, tail, findings } = outlined;
         let known = Known { conn: self.conn, stack_id: self.update.stack_id, sketch: base };
-        let draft = Draft { head: &head, texts, digests, tail: &tail };
+        let draft = Draft { head: &head, texts, digests, tail: &tail, marks: self.marks };
         Ok((Encoded::new(self.key, &draft, Some(&known))?, findings))
     }
 
@@ -211,7 +219,8 @@ impl<'w> Written<'w> {
         if !is_sound(&deployment.header()?, digests.iter()) {
             findings.extend(integrity::check(&deployment));
         }
-        let encoded = Encoded::whole(self.conn, self.key, self.update.stack_id, &deployment, digests)?;
+        let stack_id = self.update.stack_id;
+        let encoded = Encoded::whole(self.conn, self.key, stack_id, &deployment, digests, self.marks)?;
         Ok((encoded, findings))
     }
 

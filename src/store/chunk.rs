@@ -16,6 +16,7 @@ use super::packed::{damaged, number_bytes, read_number, write_number};
 use crate::crypto::hex;
 use crate::crypto::keyring::StackKey;
 use crate::domain::digest::{Digest, Digests};
+use crate::domain::leak::{self, Leak};
 use crate::error::Error;
 use crate::limits;
 
@@ -153,24 +154,50 @@ impl Bond {
     }
 }
 
-/// Everything but the resources: compressed, then sealed.
-pub fn seal_header(head: &str, tail: &str, bond: Bond, key: &StackKey) -> Result<Vec<u8>, Error> {
-    let mut plain = Vec::with_capacity(head.len() + tail.len() + 10);
-    write_number(&mut plain, head.len());
-    plain.extend_from_slice(head.as_bytes());
+/// Everything but the resources: the document before and behind them, and what lies in them in plain text.
+pub struct HeaderParts {
+    /// Before.
+    pub head: String,
+    /// Behind.
+    pub tail: String,
+    /// In them.
+    pub leaks: Vec<Leak>,
+}
+
+/// A header for the disk: compressed, then sealed.
+pub fn seal_header(
+    head: &str,
+    tail: &str,
+    leaks: &[Leak],
+    bond: Bond,
+    key: &StackKey,
+) -> Result<Vec<u8>, Error> {
+    let leaks = if leaks.is_empty() { String::new() } else { leak::to_text(leaks) };
+    let mut plain = Vec::with_capacity(head.len() + tail.len() + leaks.len() + 10);
+    for part in [head, &leaks] {
+        write_number(&mut plain, part.len());
+        plain.extend_from_slice(part.as_bytes());
+    }
     plain.extend_from_slice(tail.as_bytes());
     key.seal(&bond.label(), &compress_to_vec(&plain, DEFLATE_LEVEL))
 }
 
-/// Head and tail of a stored header.
-pub fn open_header(sealed: &[u8], bond: Bond, key: &StackKey) -> Result<(String, String), Error> {
+/// The parts of a stored header.
+pub fn open_header(sealed: &[u8], bond: Bond, key: &StackKey) -> Result<HeaderParts, Error> {
     let deflated = open(&bond.label(), sealed, key)?;
     let plain = miniz_oxide::inflate::decompress_to_vec_with_limit(&deflated, limits::BODY_BYTES_DEPLOYMENT)
         .map_err(|cause| damaged(&format!("does not inflate: {cause}")))?;
     let mut rest = plain.as_slice();
-    let n_head_bytes = read_number(&mut rest)?;
-    let (head, tail) = rest.split_at_checked(n_head_bytes).ok_or_else(|| damaged("is too short"))?;
-    Ok((text(head)?, text(tail)?))
+    let (head, leaks) = (read_part(&mut rest)?, read_part(&mut rest)?);
+    let leaks = leak::from_text(&leaks).ok_or_else(|| damaged("has leaks that are no list"))?;
+    Ok(HeaderParts { head, tail: text(rest)?, leaks })
+}
+
+fn read_part(rest: &mut &[u8]) -> Result<String, Error> {
+    let n_bytes = read_number(rest)?;
+    let (part, after) = rest.split_at_checked(n_bytes).ok_or_else(|| damaged("is too short"))?;
+    *rest = after;
+    text(part)
 }
 
 fn label(what: &str, hash: &RunHash) -> String {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::stack::Stack;
 use super::{mac, program, update};
 use crate::crypto::keyring::StackKey;
+use crate::domain::leak::Leak;
 use crate::domain::update::{UpdateKind, UpdateStatus};
 use crate::error::Error;
 
@@ -49,6 +50,8 @@ pub struct HistoryEntry {
     pub requested_by: String,
     /// What is not sound in the result.
     pub findings: Option<String>,
+    /// What lies in the result in plain text.
+    pub leaks: Vec<Leak>,
 }
 
 /// A history that lacks an entry would look like all there is.
@@ -76,7 +79,7 @@ pub fn list(
     check_count(conn, stack)?;
     let sql = format!(
         "SELECT kind, status, uid, version, started_at_unix, ended_at_unix, body, resource_changes,
-                n_resources, requested_by, findings, {}
+                n_resources, requested_by, findings, leaks, {}
          FROM updates INDEXED BY updates_by_version LEFT JOIN programs ON update_id = id
          WHERE stack_id = ?1 AND version IS NOT NULL
          ORDER BY version DESC
@@ -90,6 +93,7 @@ pub fn list(
         let uid: String = row.get(2)?;
         let program: Option<Vec<u8>> = row.get(6)?;
         let findings: Option<Vec<u8>> = row.get(10)?;
+        let leaks: Option<Vec<u8>> = row.get(11)?;
         entries.push(HistoryEntry {
             kind: update::kind_from(row, 0)?,
             status: update::status_from(row, 1)?,
@@ -101,6 +105,10 @@ pub fn list(
             n_resources: row.get(8)?,
             requested_by: row.get(9)?,
             findings: findings.map(|sealed| program::open_findings(key, &uid, &sealed)).transpose()?,
+            leaks: leaks
+                .map(|sealed| program::open_leaks(key, &uid, &sealed))
+                .transpose()?
+                .unwrap_or_default(),
             uid,
         });
     }

@@ -20,6 +20,8 @@ pub struct Import {
     pub deployment: Encoded,
     /// What is not sound in it, a sentence a line, as `seal_findings` made it ready.
     pub findings: Option<Vec<u8>>,
+    /// What lies in it in plain text, as `seal_leaks` made it ready.
+    pub leaks: Option<Vec<u8>>,
     /// Now.
     pub now_unix: i64,
 }
@@ -37,8 +39,8 @@ impl Job for Import {
         stack::set_deployment(tx, self.stack_id, deployment_id)?;
         const SQL: &str = "
             INSERT INTO updates (uid, stack_id, kind, is_dry_run, status, version, requested_by,
-                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings)
-            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7)";
+                                 created_at_unix, started_at_unix, ended_at_unix, n_resources, findings, leaks)
+            VALUES (?1, ?2, 'import', 0, 'succeeded', ?3, ?4, ?5, ?5, ?5, ?6, ?7, ?8)";
         let update_id = tx.conn.prepare_cached(SQL)?.insert((
             &self.uid,
             self.stack_id,
@@ -47,6 +49,7 @@ impl Job for Import {
             self.now_unix,
             self.deployment.n_resources(),
             &self.findings,
+            &self.leaks,
         ))?;
         program::insert(tx, update_id, &self.program)
     }

@@ -46,7 +46,7 @@ pub const GUARDED: &[Guarded] = &[
         "uid", "stack_id", "kind", "is_dry_run", "status", "version", "base_deployment_id", "requested_by",
         "created_at_unix", "started_at_unix", "ended_at_unix", "lease_hash", "lease_expires_at_unix", "journal_version",
         "checkpoint_sequence", "n_journal_rows", "n_journal_entries", "n_event_rows", "resource_changes", "n_resources",
-        "findings", "end_note", "delivered", "heard_at_unix", "holder_address",
+        "findings", "leaks", "end_note", "delivered", "heard_at_unix", "holder_address",
     ] },
     Guarded { table: "checkpoints", key: &["update_id"], columns: &["hash", "deployment_id"] },
     Guarded { table: "accounts", key: &["id"], columns: &["name", "kind", "is_admin", "is_disabled", "created_at_unix"] },
@@ -58,6 +58,7 @@ pub const GUARDED: &[Guarded] = &[
     Guarded { table: "issuers", key: &["id"], columns: &[
         "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "key_set_url", "lifetime_secs", "created_at_unix",
     ] },
+    Guarded { table: "marks", key: &["id"], columns: &["stack_id", "hash", "body"] },
     Guarded { table: "totals", key: &["name"], columns: &["n"] },
 ];
 

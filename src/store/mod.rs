@@ -21,6 +21,7 @@ pub mod journal;
 pub mod key;
 pub mod lock;
 pub mod mac;
+pub mod mark;
 pub mod meta;
 mod packed;
 pub mod program;

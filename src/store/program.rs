@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::update::Update;
 use super::{Tx, sealed};
 use crate::crypto::keyring::StackKey;
+use crate::domain::leak::{self, Leak};
 use crate::error::Error;
 
 /// Makes a create request ready for its row.
@@ -21,6 +22,24 @@ pub fn seal_findings(
 ) -> Result<Option<Vec<u8>>, Error> {
     let seal = |findings| sealed::seal_text(key, &findings_label(update_uid), findings, None);
     findings.map(seal).transpose()
+}
+
+/// Makes what lies in a state in plain text ready for the row of its update; nothing for nothing.
+pub fn seal_leaks(key: &StackKey, update_uid: &str, leaks: &[Leak]) -> Result<Option<Vec<u8>>, Error> {
+    let text = (!leaks.is_empty()).then(|| leak::to_text(leaks));
+    let seal = |text: String| sealed::seal_text(key, &leaks_label(update_uid), &text, None);
+    text.map(seal).transpose()
+}
+
+fn leaks_label(update_uid: &str) -> String {
+    format!("leaks {update_uid}")
+}
+
+/// What `seal_leaks` made ready.
+pub(super) fn open_leaks(key: &StackKey, update_uid: &str, sealed: &[u8]) -> Result<Vec<Leak>, Error> {
+    let what = format!("the list of values in plain text of update {update_uid}");
+    let text = sealed::open_text(key, &leaks_label(update_uid), sealed, &what)?;
+    leak::from_text(&text).ok_or_else(|| sealed::damaged(&what))
 }
 
 fn label(update_uid: &str) -> String {
@@ -58,9 +77,11 @@ pub fn read(conn: &Connection, key: &StackKey, update: &Update) -> Result<String
     open(key, &update.uid, &sealed.unwrap_or_default())
 }
 
-/// Whether what is not sound in the state that an update left can be read.
+/// Whether what is not right in the state that an update left can be read.
 pub fn check_findings(conn: &Connection, key: &StackKey, update: &Update) -> Result<(), Error> {
-    const SQL: &str = "SELECT findings FROM updates WHERE id = ?1";
-    let sealed: Option<Vec<u8>> = conn.prepare_cached(SQL)?.query_row([update.id], |row| row.get(0))?;
-    sealed.map_or(Ok(()), |sealed| open_findings(key, &update.uid, &sealed).map(drop))
+    const SQL: &str = "SELECT findings, leaks FROM updates WHERE id = ?1";
+    let (findings, leaks): (Option<Vec<u8>>, Option<Vec<u8>>) =
+        conn.prepare_cached(SQL)?.query_row([update.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    findings.map_or(Ok(()), |sealed| open_findings(key, &update.uid, &sealed).map(drop))?;
+    leaks.map_or(Ok(()), |sealed| open_leaks(key, &update.uid, &sealed).map(drop))
 }

@@ -115,6 +115,7 @@ CREATE TABLE updates (
     resource_changes      TEXT,             -- JSON object, from the summary event
     n_resources           INTEGER,
     findings              BLOB,             -- sealed: what is not sound in the resulting state, a sentence a line
+    leaks                 BLOB,             -- sealed: values in it that should be secrets, as JSON
     end_note              TEXT,             -- why it ended, if not by its own CLI; quotes nothing of the state
     mac                   BLOB,
     delivered             BLOB              -- after the end: 16 bytes of hash of each batch or checkpoint taken
@@ -166,6 +167,16 @@ CREATE TABLE events (
     PRIMARY KEY (update_id, first_sequence, hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX events_by_last_sequence ON events(update_id, last_sequence);
+
+-- Marks of the values that were encrypted: keyed hashes, by which they are known again. See mark.rs.
+CREATE TABLE marks (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+    hash     BLOB NOT NULL,                 -- keyed, of the batch
+    body     BLOB NOT NULL,                 -- sealed
+    mac      BLOB
+) STRICT;
+CREATE INDEX marks_by_stack ON marks(stack_id, id);
 
 -- Who asked to see secrets: what the CLI reports of its own decryptions.
 CREATE TABLE decryptions (

@@ -6,12 +6,13 @@ use std::ops::Range;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
-use super::chunk::{self, Bond, RunHash};
+use super::chunk::{self, Bond, HeaderParts, RunHash};
 use super::mac;
 use super::packed::{damaged, read_number, unpack, unzigzag};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::{Deployment, Header};
 use crate::domain::digest::{Digest, Digests};
+use crate::domain::leak::Leak;
 use crate::domain::resource::ResourceFlags;
 use crate::error::Error;
 
@@ -21,6 +22,8 @@ pub struct Sketch {
     pub deployment_id: Option<i64>,
     head: String,
     tail: String,
+    /// What lies in it in plain text, as far as that was looked for.
+    pub leaks: Vec<Leak>,
     /// Of each resource, in the deployment's order: its place in `digests`.
     places: Vec<u32>,
     digests: Digests,
@@ -76,6 +79,7 @@ impl Sketch {
             deployment_id: None,
             head: head.into_owned(),
             tail: tail.into_owned(),
+            leaks: Vec::new(),
             places: Vec::new(),
             digests: Digests::default(),
             runs: Vec::new(),
@@ -97,12 +101,12 @@ impl Sketch {
         // A damaged number must not be taken for an amount of memory.
         let mut digests = Digests::with_capacity(n_resources.min(order.len().saturating_mul(8).max(1)));
         let runs = read_runs(conn, key, &runs, &mut bond, &mut digests)?;
-        let (head, tail) = chunk::open_header(&header, bond, key)?;
+        let HeaderParts { head, tail, leaks } = chunk::open_header(&header, bond, key)?;
         let places = unpack(&order, n_resources)?;
         if digests.len() != n_resources || places.iter().any(|place| *place as usize >= n_resources) {
             return Err(damaged("lacks a run"));
         }
-        Ok(Sketch { deployment_id: Some(deployment_id), head, tail, places, digests, runs })
+        Ok(Sketch { deployment_id: Some(deployment_id), head, tail, leaks, places, digests, runs })
     }
 
     /// How many resources it has.

@@ -215,6 +215,8 @@ pub struct EndUpdate {
     pub state: EndState,
     /// What is not sound in it, a sentence a line, as `program::seal_findings` made it ready.
     pub findings: Option<Vec<u8>>,
+    /// What lies in it in plain text, as `program::seal_leaks` made it ready.
+    pub leaks: Option<Vec<u8>>,
     /// If given, the update is ended only if its lease has run out by then.
     pub only_if_expired_by_unix: Option<i64>,
     /// Now.
@@ -245,7 +247,7 @@ impl Job for EndUpdate {
         const SQL: &str = "
             UPDATE updates
             SET status = ?2, ended_at_unix = max(?3, coalesce(started_at_unix, ?3)), end_note = ?4, findings = ?5, n_resources = ?6,
-                delivered = ?7, base_deployment_id = NULL
+                delivered = ?7, leaks = ?8, base_deployment_id = NULL
             WHERE id = ?1";
         let delivered = delivered_hashes(tx.conn, update.id)?;
         tx.conn.prepare_cached(SQL)?.execute((
@@ -256,6 +258,7 @@ impl Job for EndUpdate {
             &self.findings,
             n_resources,
             delivered,
+            &self.leaks,
         ))?;
         journal::delete(tx, update.id)?;
         checkpoint::delete(tx, update.id)?;

@@ -8,7 +8,7 @@ use super::mac::{GUARDED, Guarded};
 use super::sketch::Sketch;
 use super::stack::{self, Stack};
 use super::update::{self, Update};
-use super::{account, event, history, journal, program};
+use super::{account, event, history, journal, mark, program};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
@@ -113,6 +113,7 @@ pub fn stack(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Repo
     report.count("stacks", 1);
     deployments(conn, key, stack, report)?;
     report.keep(&whose, history::check_count(conn, stack))?;
+    marks(conn, key, stack, report)?;
     for id in list_ids(conn, "SELECT id FROM updates WHERE stack_id = ?1 ORDER BY id", stack.id)? {
         let done = update(conn, key, id, report);
         report.keep(&whose, done)?;
@@ -140,6 +141,13 @@ fn deployments(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Re
     }
     report.count("versions", named.len() as u64);
     Ok(())
+}
+
+/// What is known of values that were encrypted.
+fn marks(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Report) -> Result<(), Error> {
+    let stored = mark::read(conn, key, stack.id)?;
+    report.count("batches of marks", stored.n_rows as u64);
+    report.keep(&format!("stack '{}'", stack.stack_ref), stored.damage.map_or(Ok(()), Err))
 }
 
 fn list_ids(conn: &Connection, sql: &str, stack_id: i64) -> Result<Vec<i64>, Error> {

@@ -1,6 +1,7 @@
 //! Deployments at rest, and the versions that name them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
 use sha2::Digest as _;
@@ -10,8 +11,9 @@ use super::packed::{pack, write_number, zigzag};
 use super::sketch::{Opened, Sketch, StoredRun, Text};
 use super::{Tx, facts, mac};
 use crate::crypto::keyring::StackKey;
-use crate::domain::deployment::Deployment;
+use crate::domain::deployment::{Deployment, Header};
 use crate::domain::digest::{Digest, Digester, Digests};
+use crate::domain::leak::{self, Leak, Marks};
 use crate::domain::resource::{ResourceFacts, resource_facts};
 use crate::error::Error;
 
@@ -25,13 +27,15 @@ pub struct Draft<'d> {
     pub digests: Digests,
     /// The document behind its resources.
     pub tail: &'d str,
+    /// What is looked for in new texts; none looks for nothing.
+    pub marks: Option<&'d Marks>,
 }
 
 impl<'d> Draft<'d> {
     /// One of which all texts are here; `digests` are of its resources.
-    pub fn new(deployment: &'d Deployment<'_>, digests: Digests) -> Draft<'d> {
+    pub fn new(deployment: &'d Deployment<'_>, digests: Digests, marks: Option<&'d Marks>) -> Draft<'d> {
         let texts = deployment.resources.iter().map(|text| Text::New(Cow::Borrowed(&**text))).collect();
-        Draft { head: &deployment.head, texts, digests, tail: &deployment.tail }
+        Draft { head: &deployment.head, texts, digests, tail: &deployment.tail, marks }
     }
 
     /// The resources in order of identity. Those of the sketch are so already, so only the others are sorted.
@@ -66,6 +70,33 @@ impl<'d> Draft<'d> {
         members
     }
 
+    /// What lies in it in plain text: in new texts what is found there, in stored ones what was.
+    fn leaks(&self, key: &StackKey, sketch: Option<&Sketch>) -> Result<Vec<Leak>, Error> {
+        let Some(marks) = self.marks else { return Ok(Vec::new()) };
+        let mut leaks = sketch.map_or(Vec::new(), |sketch| self.kept_leaks(key, sketch));
+        for text in &self.texts {
+            if let Text::New(text) = text {
+                leak::find(text, marks, &mut leaks);
+            }
+        }
+        for operation in Header::of(self.head, self.tail)?.operations()? {
+            leak::find(operation.resource, marks, &mut leaks);
+        }
+        Ok(leaks)
+    }
+
+    fn kept_leaks(&self, key: &StackKey, sketch: &Sketch) -> Vec<Leak> {
+        if sketch.leaks.is_empty() {
+            return Vec::new();
+        }
+        let urns = self.texts.iter().filter_map(|text| match text {
+            Text::Stored(place) => Some(sketch.digest(*place).urn),
+            Text::New(_) => None,
+        });
+        let (urns, digester): (HashSet<u64>, _) = (urns.collect(), digester(key));
+        sketch.leaks.iter().filter(|leak| urns.contains(&digester.urn(&leak.urn))).cloned().collect()
+    }
+
     fn n_bytes(&self) -> usize {
         let n_commas = self.texts.len().saturating_sub(1);
         let n_resource_bytes: usize = self.digests.iter().map(|digest| digest.n_bytes).sum();
@@ -90,6 +121,7 @@ pub struct Encoded {
     header: Vec<u8>,
     order: Vec<u8>,
     runs: Vec<Run>,
+    leaks: Vec<Leak>,
     /// The deployment that kept runs are of.
     kept_from: Option<i64>,
 }
@@ -110,6 +142,7 @@ impl Encoded {
     /// Cuts, compresses and seals what the stack does not have yet: the cost follows what changed, but for one
     /// pass over the digests. `known` is none for a stack that is only being made.
     pub fn new(key: &StackKey, draft: &Draft<'_>, known: Option<&Known<'_>>) -> Result<Encoded, Error> {
+        let leaks = draft.leaks(key, known.map(|known| known.sketch))?;
         let members = draft.sorted(known.map(|known| known.sketch));
         let order = pack(&chunk::places(&members));
         let mut bond = Bond::new(draft.texts.len(), &order);
@@ -127,9 +160,10 @@ impl Encoded {
         Ok(Encoded {
             n_resources: draft.texts.len(),
             n_bytes: draft.n_bytes(),
-            header: chunk::seal_header(draft.head, draft.tail, bond, key)?,
+            header: chunk::seal_header(draft.head, draft.tail, &leaks, bond, key)?,
             order,
             runs,
+            leaks,
             kept_from: known.and_then(|known| known.sketch.deployment_id),
         })
     }
@@ -141,9 +175,15 @@ impl Encoded {
         stack_id: i64,
         deployment: &Deployment<'_>,
         digests: Digests,
+        marks: Option<&Marks>,
     ) -> Result<Encoded, Error> {
         let known = Known { conn, stack_id, sketch: &Sketch::empty() };
-        Encoded::new(key, &Draft::new(deployment, digests), Some(&known))
+        Encoded::new(key, &Draft::new(deployment, digests, marks), Some(&known))
+    }
+
+    /// What lies in it in plain text.
+    pub fn leaks(&self) -> &[Leak] {
+        &self.leaks
     }
 
     /// Resources in it.
@@ -288,6 +328,11 @@ fn insert_run(tx: &Tx, stack_id: i64, hash: &RunHash, facts: &[u8], body: &[u8])
     let id = tx.conn.prepare_cached(SQL)?.insert((stack_id, hash, facts))?;
     tx.conn.prepare_cached("INSERT INTO run_bodies (run_id, body) VALUES (?1, ?2)")?.execute((id, body))?;
     Ok(id)
+}
+
+/// What lies in a stored deployment in plain text, as far as that was looked for.
+pub fn read_leaks(conn: &Connection, key: &StackKey, deployment_id: i64) -> Result<Vec<Leak>, Error> {
+    Ok(Sketch::read(conn, key, deployment_id)?.leaks)
 }
 
 /// The text of a stored deployment. It must be there; one that is damaged is an error of ours, never other text.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::http::get;
 use crate::support::project::Project;
 use crate::support::site::Site;
 
@@ -121,4 +122,56 @@ fn large_and_many() {
     assert_eq!(outputs["last"], many[199]);
     assert!(outputs["large"] == large, "the large secret came back changed");
     project.expect_no_changes();
+}
+
+/// What the history says of the latest update's values in plain text.
+#[track_caller]
+fn plaintext_values(site: &Site) -> serde_json::Value {
+    let history = get(site.server.address(), "/api/stacks/organization/web/dev/updates");
+    history["updates"][0]["plaintextValues"].clone()
+}
+
+#[test]
+fn a_secret_that_a_program_shows_in_the_clear_is_warned_of() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.pulumi(&["config", "set", "--secret", "token", "in-config-1234"]).ok();
+    project.write_program(
+        "resources:\n  a: { type: pulumi:index:Stash, properties: { input: [in-config-1234] } }\n\
+         outputs: { shown: in-config-1234 }",
+    );
+    let shown = project.up().ok().says("warning").says("in plain text");
+    assert!(
+        shown.has_said("outputs.shown of urn:pulumi:dev::web::pulumi:pulumi:Stack::web-dev"),
+        "{}",
+        shown.story()
+    );
+    let told = plaintext_values(&site);
+    let places: Vec<&str> = told["values"]
+        .as_array()
+        .expect("values")
+        .iter()
+        .map(|it| it["path"].as_str().expect("a path"))
+        .collect();
+    assert!(places.contains(&"outputs.shown") && places.contains(&"inputs.input[0]"), "{told}");
+    assert_eq!(told["count"], places.len());
+    assert!(!told.to_string().contains("in-config") && !site.server.log().contains("in-config"));
+
+    // A no-op reports all resources again, and what is mended is told no more.
+    project.up().ok().says("in plain text");
+    // A stash that is there keeps what it was first given.
+    project.write_program(&PROGRAM.replace("  a:", "  c:").replace("${a.output}", "${c.output}"));
+    project.up().ok().says_nothing_of("in plain text");
+    assert_eq!(plaintext_values(&site), json!(null));
+}
+
+#[test]
+fn a_program_that_keeps_its_secrets_is_not_warned() {
+    let Some(site) = Site::start() else { return };
+    let project = site.stack("web", "dev");
+    project.write_program(PROGRAM);
+    project.pulumi(&["config", "set", "--secret", "token", "in-config-1234"]).ok();
+    project.up().ok().says_nothing_of("in plain text");
+    assert_eq!(plaintext_values(&site), json!(null));
+    expect_open(&project);
 }

@@ -8,6 +8,7 @@ mod delta;
 mod deployment;
 mod fuzz;
 mod integrity;
+mod leak;
 mod ledger;
 mod names;
 mod oracle;

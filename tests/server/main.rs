@@ -12,11 +12,13 @@ mod disk;
 mod drill;
 mod edge;
 mod fake;
+mod guard;
 #[cfg(feature = "tls")]
 mod key_sets;
 mod large;
 mod lease;
 mod limits;
+mod memory;
 mod model;
 mod mutations;
 mod replay;

@@ -50,9 +50,13 @@ fn subject<'a>(server: &'a TestServer, name: &str) -> Subject<'a> {
     let stack = server.create_stack("web", name);
     // Its root is missing, which is a finding.
     let mut unsound = stack.deployment(&["a"]);
-    unsound["deployment"]["resources"].as_array_mut().expect("resources").remove(0);
+    let resources = unsound["deployment"]["resources"].as_array_mut().expect("resources");
+    resources.remove(0);
+    // And it has a value in plain text.
+    resources[0]["outputs"]["key"] = json!(["AK", "IA", "2345672345ABCDEF"].concat());
     stack.import(&unsound).ok();
-    assert!(stack.history()[0]["findings"].is_string(), "{:?}", stack.history());
+    let entry = &stack.history()[0];
+    assert!(entry["findings"].is_string() && entry["plaintextValues"]["count"] == 1, "{entry}");
     stack.import(&stack.deployment(&["a", "b"])).ok();
     let running = stack.start_update();
     running.journal(&[secrets_entry(1)]).ok();
@@ -85,6 +89,7 @@ fn places(conn: &Connection, stack: &TestStack, running: &TestUpdate) -> Vec<Pla
         place("a create request", "programs", "body", format!("update_id = {running_id}"), &history),
         place("that of an import", "programs", "body", format!("update_id = {import_id}"), &history),
         place("findings", "updates", "findings", format!("id = {unsound_id}"), &history),
+        place("values in plain text", "updates", "leaks", format!("id = {unsound_id}"), &history),
         place("a journal row", "journal", "body", journal_row(1), &export),
         place("another journal row", "journal", "body", journal_row(2), &export),
         place(

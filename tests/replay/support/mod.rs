@@ -2,5 +2,6 @@
 
 pub mod canon;
 pub mod journals;
+pub mod leaks;
 pub mod rng;
 pub mod vectors;

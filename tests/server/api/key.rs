@@ -240,3 +240,57 @@ fn a_renewed_stack_key_opens_what_the_old_one_sealed() {
     assert_eq!(keys["stacks"][0]["generations"], 3);
     run(&server.folder(), &["key", "renew", "organization/web/none"]).fails(3);
 }
+
+/// What a program is told that prints a key: the environment, but for what is secret in it.
+#[test]
+fn programs_that_print_secrets_do_not_see_ours() {
+    let (folder, key) = stopped();
+    let secret = "not-for-the-children-0123456789";
+    let seen = folder.path().join("seen");
+    let see = |then: &str| format!("env > {}; {then}", seen.display());
+    let check = |known: &str| {
+        let text = fs::read_to_string(&seen).expect("the program ran");
+        assert!(text.contains(known) && !text.contains(secret) && !text.contains(&key), "{text}");
+        fs::remove_file(&seen).expect("forget it");
+    };
+    let environment = [("PULUMI_BACKEND_SINGLE_TENANT_TOKEN", secret), ("AWS_REGION", "eu-test-1")];
+    show(folder.path(), &["--master-key-command", &see(&format!("echo {key}"))], &environment).ok();
+    check("AWS_REGION");
+    let environment = [environment[0], environment[1], ("PULUMI_BACKEND_MASTER_KEY", &key)];
+    let backup =
+        ["backup", "--to", "s3://b?endpoint=127.0.0.1:1&disableSSL=true", "--s3-credentials-command"];
+    let done = run_with(folder.path(), &[&backup[..], &[see("exit 3").as_str()]].concat(), &environment);
+    assert!(done.code != 0 && !done.err.contains(secret) && !done.err.contains(&key), "{}", done.err);
+    check("AWS_REGION");
+}
+
+/// A file system without hard links gets a copy, also in the place of one that was cut short.
+#[test]
+fn the_old_key_is_kept_where_files_have_one_name() {
+    use pulumi_backend::crypto::master::MasterKey;
+    use pulumi_backend::ops::key_file;
+    use std::io::{Error, ErrorKind};
+    let folder = TempDir::new("key-file");
+    let path = folder.path().join(KEY);
+    let [old, next] = [(); 2].map(|()| MasterKey::random().expect("random"));
+    let is_at = |path: &Path, key: &MasterKey| {
+        assert_eq!(key_file::read(path).expect("a key").fingerprint(), key.fingerprint());
+    };
+    key_file::make(&path, &old).expect("write the key");
+    key_file::write_next(&path, &next).expect("write the next key");
+    let cut_short = folder.path().join(format!("{KEY}.old-{}", old.fingerprint()));
+    write_private(&cut_short, "0123");
+    let no_links = |_: &Path, _: &Path| Err(Error::from(ErrorKind::Unsupported));
+    let kept = key_file::take_next_by(&path, &old.fingerprint(), no_links).expect("exchange them");
+    assert_eq!(kept, cut_short);
+    is_at(&kept, &old);
+    is_at(&path, &next);
+    assert_eq!(fs::metadata(&kept).expect("a file").permissions().mode() & 0o777, 0o600);
+
+    // One that is there and whole, by a link or a copy, is as good.
+    key_file::write_next(&path, &old).expect("write the next key");
+    let kept = key_file::take_next(&path, &next.fingerprint()).expect("by a link");
+    is_at(&kept, &next);
+    is_at(&path, &old);
+    assert!(!key_file::next_path(&path).exists());
+}
