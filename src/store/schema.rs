@@ -150,7 +150,7 @@ CREATE TABLE journal (
 -- The last checkpoint of a running update.
 CREATE TABLE checkpoints (
     update_id     INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
-    hash          BLOB NOT NULL,            -- SHA-256 of the text
+    hash          BLOB NOT NULL,            -- to know a repeat by
     deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
     mac           BLOB
 ) STRICT;
