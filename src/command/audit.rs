@@ -94,7 +94,7 @@ fn whole(found: &Value) -> String {
     let mut text = format!("{} records, each as it was recorded\n", found["records"]);
     if found["isFromStart"] == false {
         text.push_str(&format!(
-            "they begin with number {}; those before are not in the file\n",
+            "they begin with number {}, which cannot be checked itself: the one before it is not in the file\n",
             found["first"]
         ));
     }
