@@ -8,6 +8,7 @@ mod housekeeper;
 mod listen;
 mod lock;
 pub mod restore;
+mod settings;
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +30,7 @@ use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::ops::backup::scratch;
 use crate::ops::key_source;
+use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
@@ -73,6 +75,8 @@ impl Server {
         }
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
+        data.warn_of_lost_users();
+        settings::record_changes(&data.app)?;
         let front = Front::start(&data, listener)?;
         let control = Control::start(&data.app)?;
         Ok(Server { data, control, front: Some(front) })
@@ -162,8 +166,9 @@ impl Data {
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }
-        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), store::audit::KEY));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
+        let key_sets = KeySets::new(config.issuer_ca_file.clone());
         let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
@@ -172,6 +177,7 @@ impl Data {
             keyring: loaded.keyring,
             audit_key,
             single_token,
+            key_sets,
             recent,
             exports,
             bases: BaseHashes::default(),
@@ -193,6 +199,16 @@ impl Data {
 
     fn has_users(&self) -> Result<bool, Error> {
         self.app.store.read(store::account::has_users)
+    }
+
+    /// Without its users nobody gets in; that has a way out.
+    fn warn_of_lost_users(&self) {
+        if let Err(cause) = self.app.store.read(store::account::check_total) {
+            log::error!(
+                "{cause}. The server stays closed to all but those who are left. Restore a backup; if no user is left, \
+                 pulumi-backend user add NAME --admin on this machine makes one"
+            );
+        }
     }
 
     /// The mode, for a person who has just started the server.

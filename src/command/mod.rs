@@ -13,6 +13,7 @@ mod invocation;
 mod issuer;
 mod key;
 mod lock;
+mod memory;
 mod notify;
 mod org;
 mod output;

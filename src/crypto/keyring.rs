@@ -181,11 +181,12 @@ impl Keyring {
         masters.other = Some(old);
     }
 
-    /// Seals per stack since this was asked last, for those that had any.
-    pub fn take_seal_counts(&self) -> Vec<(i64, u64)> {
+    /// Seals per stack since they were taken last, of those that had `n_min`, at least one.
+    pub fn take_seal_counts(&self, n_min: u64) -> Vec<(i64, u64)> {
         let stacks = self.stacks.read().expect(NO_PANIC);
-        let counts = stacks.iter().map(|(id, key)| (*id, key.n_seals.swap(0, Ordering::Relaxed)));
-        counts.filter(|(_, n)| *n > 0).collect()
+        let has_enough = |key: &StackKey| key.n_seals.load(Ordering::Relaxed) >= n_min.max(1);
+        let counted = stacks.iter().filter(|(_, key)| has_enough(key));
+        counted.map(|(id, key)| (*id, key.n_seals.swap(0, Ordering::Relaxed))).collect()
     }
 
     fn open_stack_key(&self, stack_uid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {

@@ -56,7 +56,7 @@ pub const GUARDED: &[Guarded] = &[
         "expires_at_unix", "last_used_at_unix", "last_used_address",
     ] },
     Guarded { table: "issuers", key: &["id"], columns: &[
-        "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "lifetime_secs", "created_at_unix",
+        "uid", "url", "org", "audience", "claims", "role", "patterns", "key_set", "key_set_url", "lifetime_secs", "created_at_unix",
     ] },
     Guarded { table: "totals", key: &["name"], columns: &["n"] },
 ];

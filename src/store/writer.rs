@@ -280,9 +280,18 @@ impl Loop {
 
     fn fold_if_idle(&mut self) {
         self.has_unfolded = false;
-        if self.wal_bytes() > limits::WAL_IDLE_BYTES {
+        if self.n_unfolded_pages() > limits::WAL_IDLE_PAGES {
             self.fold("PASSIVE");
         }
+    }
+
+    /// Pages in the write-ahead log that the database file does not have yet. The length of its file says nothing of
+    /// that: it is written again from its start once it was folded, and does not become shorter.
+    fn n_unfolded_pages(&self) -> i64 {
+        let pages = |row: &rusqlite::Row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+        let statement = self.conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)");
+        // If it cannot be said, folding finds it out.
+        statement.and_then(|mut statement| statement.query_row([], pages)).unwrap_or(i64::MAX)
     }
 
     /// Copies the write-ahead log into the database file. Failing is harmless: the log stays and is read.

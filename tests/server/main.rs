@@ -12,6 +12,8 @@ mod disk;
 mod drill;
 mod edge;
 mod fake;
+#[cfg(feature = "tls")]
+mod key_sets;
 mod large;
 mod lease;
 mod limits;

@@ -98,7 +98,7 @@ impl Tls {
     }
 
     /// The configuration for a connection that begins now.
-    fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         let mut current = lock(&self.current);
         if current.checked.elapsed() >= CHECK_PERIOD {
             current.renew_from(&self.source);
