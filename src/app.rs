@@ -13,10 +13,14 @@ use crate::crypto::keyring::{Keyring, StackKey};
 use crate::crypto::token::TokenHash;
 use crate::error::Error;
 use crate::observe::figures::GateFigures;
+use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
-use crate::store::audit::{Audited, Entry, Event, Note};
+use crate::store::audit::{Audited, Entry, Event, Note, Who};
 use crate::store::stack::Stack;
 use crate::store::{self, Job, Store};
+
+/// Who did it, if nobody called. No user can have this name.
+const THE_SERVER: &str = "(server)";
 
 /// The parts of a running server that handlers use.
 pub struct App {
@@ -28,6 +32,8 @@ pub struct App {
     pub audit_key: Arc<HashKey>,
     /// Of the one token that all share, if there is one.
     pub single_token: Option<TokenHash>,
+    /// Keys of issuers that publish theirs.
+    pub key_sets: KeySets,
     /// Wrong tokens and denied calls of the last minute.
     pub recent: Recent,
     /// Exports as they were sent.
@@ -73,6 +79,18 @@ impl App {
     /// Records what changed nothing; done when it is on disk.
     pub fn record(&self, event: Event) -> Result<(), Error> {
         self.store.write(Note(self.entry(event)))
+    }
+
+    /// What the server does by itself, or by its settings.
+    pub fn own_event(&self, action: &'static str, target: &str) -> Event {
+        Event {
+            who: Who { at_unix: self.now_unix(), actor: THE_SERVER.into(), ..Who::default() },
+            action,
+            target: target.into(),
+            org: String::new(),
+            result: "ok".into(),
+            detail: String::new(),
+        }
     }
 
     /// An event ready to be recorded.

@@ -93,11 +93,12 @@ impl Call<'_> {
         self.request.query(name).filter(|value| !value.is_empty())
     }
 
-    /// A query parameter that must be a whole number, at least `min`.
+    /// A query parameter that must be a whole number, at least `min`. One that no column could hold is given as the
+    /// largest that one can.
     pub fn query_number(&self, name: &str, min: usize) -> Result<Option<usize>, Error> {
         let Some(text) = self.query(name) else { return Ok(None) };
-        match text.parse() {
-            Ok(number) if number >= min => Ok(Some(number)),
+        match text.parse::<usize>() {
+            Ok(number) if number >= min => Ok(Some(number.min(i64::MAX as usize))),
             _ => Err(Error::invalid(name, format!("'{text}' is not a whole number from {min} on"))),
         }
     }

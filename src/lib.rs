@@ -14,6 +14,7 @@
 //! - `call`: what one handler gets: parameters, query, body, caller. Must not know which route it is.
 //! - `program`: the create request of an update, as far as the server looks into it. It is stored as it came.
 //! - `store`: SQLite, and the only SQL; one writer thread, many readers. Must not know HTTP.
+//! - `outbound`: requests of ours to other servers, none of which is called unless a setting names it.
 //! - `recent`: wrong tokens and denied calls of the last minute, counted. Must not decide what is right.
 //! - `cache`: exports as they were last sent. Nothing may be decided from it.
 //! - `crypto`: master key, stack keys, seals, tokens. Must not know what it seals, or where that is kept.
@@ -40,6 +41,7 @@ pub mod http;
 pub mod limits;
 pub mod observe;
 pub mod ops;
+pub mod outbound;
 pub mod program;
 pub mod recent;
 pub mod routes;

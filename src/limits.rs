@@ -65,6 +65,10 @@ pub const LEASE_SECS: i64 = 300;
 pub const HOUSEKEEPING_MILLIS: u64 = 1000;
 /// How far the clock may lie behind the newest thing in the data before `doctor` speaks of it, in seconds.
 pub const CLOCK_SLACK_SECS: i64 = 60;
+/// Left of a certificate when `doctor` speaks of it: what renews certificates by itself has done so before.
+pub const CERTIFICATE_WARN_DAYS: i64 = 14;
+/// Left of the server's own CA when it is spoken of: every machine has to be told of a new one.
+pub const LOCAL_CA_WARN_DAYS: i64 = 90;
 /// Old versions that are given up in one job: others wait for it.
 pub const RETENTION_VERSIONS_PER_JOB: usize = 20;
 /// Stacks whose old versions are given up in one round of the housekeeper.
@@ -81,6 +85,8 @@ pub const TOKENS_MAX: usize = 10_000;
 pub const SCOPE_PATTERNS_MAX: usize = 100;
 /// A token that was not used for so long, or not from this address, signs in anew; in seconds.
 pub const SIGN_IN_SECS: i64 = 3600;
+/// How long a user is not told again that backups are overdue, in seconds: longer than most commands take.
+pub const WARNING_SECS: i64 = 60;
 /// How often the last use of a token is written, in seconds.
 pub const LAST_USED_SECS: i64 = 60;
 /// Addresses whose wrong tokens are counted apart; those beyond share one count.
@@ -93,8 +99,30 @@ pub const DENIED_CALLERS_MAX: usize = 50;
 pub const AUDIT_PAGE_ROWS: usize = 1000;
 /// Trusted issuers: all that fit a token are tried.
 pub const ISSUERS_MAX: usize = 100;
+/// How long fetched keys of an issuer hold if it says nothing, in seconds.
+pub const KEY_SET_SECS: i64 = 3600;
+/// How long they hold at least, whatever the issuer says: each sign-in would ask it otherwise.
+pub const KEY_SET_SECS_MIN: i64 = 60;
+/// How long they hold at most: a key that the issuer took back must not live on for long.
+pub const KEY_SET_SECS_MAX: i64 = 86_400;
+/// For how long the last keys of an issuer that cannot be reached are believed, in seconds.
+pub const KEY_SET_STALE_SECS: i64 = 86_400;
+/// Between two fetches from one address, in seconds: tokens with made-up keys must not cause more.
+pub const KEY_SET_PAUSE_SECS: i64 = 10;
+/// How long a fetch may take in all, in seconds: who signs in waits for it.
+pub const KEY_SET_FETCH_SECS: u64 = 5;
+/// Bytes of a key set; those of large issuers have 10 KB.
+pub const KEY_SET_BYTES_MAX: u64 = 1 << 20;
+/// Calls that may wait for keys at once: each holds a worker.
+pub const KEY_SET_WAITERS_MAX: usize = 3;
 /// Characters of a path that the record of a denied call keeps.
 pub const AUDIT_TARGET_CHARS_MAX: usize = 300;
+/// Characters of what a record says of changed settings.
+pub const AUDIT_DETAIL_CHARS_MAX: usize = 4000;
+/// Records that are given up in one job: others wait for it.
+pub const AUDIT_CUT_ROWS: i64 = 1000;
+/// Records are given up once a day, in seconds: each time makes one more.
+pub const AUDIT_CUT_SECS: i64 = 86_400;
 /// Bytes of one export of audit records.
 pub const AUDIT_EXPORT_BYTES_MAX: usize = 64 << 20;
 /// Characters in the name of a token.
@@ -112,6 +140,8 @@ pub const KEY_COMMAND_OUTPUT_BYTES: usize = 4096;
 pub const BACKUP_LOOK_MILLIS: u64 = 500;
 /// After a backup that failed, the next attempt is made within this many seconds.
 pub const BACKUP_RETRY_SECS: i64 = 600;
+/// Failed attempts at a backup that are remembered: the newest.
+pub const FAILED_BACKUPS_MAX: usize = 50;
 /// Pages that nothing uses and that are kept for the next writes: 4 MB.
 pub const FREE_PAGES_KEPT: u64 = 1024;
 /// Pages given back in one job; between two jobs others have their turn.
@@ -125,6 +155,8 @@ pub const S3_SINGLE_BYTES_MAX: u64 = 64 << 20;
 pub const S3_PART_BYTES: u64 = 16 << 20;
 /// A bucket takes 10,000 parts of one file.
 pub const S3_PARTS_MAX: u64 = 10_000;
+/// A body of a bucket's answer: one piece of a backup, or a page of a list.
+pub const S3_BODY_BYTES_MAX: u64 = 64 << 20;
 /// What is fetched from a bucket in one request.
 pub const S3_PIECE_BYTES: u64 = 8 << 20;
 /// Attempts of each request to a bucket: with the pauses between them they take about half a minute.

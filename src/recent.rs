@@ -12,6 +12,7 @@ pub struct Recent {
     wrong_tokens_max: u32,
     minute: Mutex<Minute>,
     noted: Mutex<HashMap<i64, i64>>,
+    warned: Mutex<HashMap<String, i64>>,
 }
 
 #[derive(Default)]
@@ -29,7 +30,12 @@ const OTHERS: &str = "others";
 impl Recent {
     /// Up to `wrong_tokens_max` wrong tokens of an address in a minute are answered as such.
     pub fn new(wrong_tokens_max: u32) -> Recent {
-        Recent { wrong_tokens_max, minute: Mutex::default(), noted: Mutex::default() }
+        Recent {
+            wrong_tokens_max,
+            minute: Mutex::default(),
+            noted: Mutex::default(),
+            warned: Mutex::default(),
+        }
     }
 
     /// Counts a wrong token. If there were too many, gives the seconds until the next is looked at.
@@ -52,6 +58,18 @@ impl Recent {
         let mut minute = self.minute.lock().expect("no panic under this lock");
         minute.advance(now_unix);
         std::mem::take(&mut minute.unrecorded)
+    }
+
+    /// Whether this user is to be told of something that concerns the server; not again for a while, as one command of
+    /// the CLI makes many calls.
+    pub fn is_warning_due(&self, user: &str, now_unix: i64) -> bool {
+        let mut warned = self.warned.lock().expect("no panic under this lock");
+        warned.retain(|_, at| (0..limits::WARNING_SECS).contains(&(now_unix - *at)));
+        if warned.contains_key(user) || warned.len() >= limits::ADDRESSES_MAX {
+            return false;
+        }
+        warned.insert(user.into(), now_unix);
+        true
     }
 
     /// Whether the use of a token should be written now; not again for a while.

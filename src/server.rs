@@ -8,6 +8,7 @@ mod housekeeper;
 mod listen;
 mod lock;
 pub mod restore;
+mod settings;
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +31,7 @@ use crate::gate::{Listener, LocalAddress};
 use crate::limits;
 use crate::ops::backup::scratch;
 use crate::ops::key_source;
+use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
@@ -39,7 +41,6 @@ pub struct Server {
     data: Data,
     control: Control,
     front: Option<Front>,
-    folder: PrivateFolder,
 }
 
 /// The data, opened: nobody else has it.
@@ -56,6 +57,8 @@ struct Front {
     monitors: Option<Edge>,
     housekeeper: Housekeeper,
     backups: Backups,
+    /// Of the sockets between gate and workers.
+    _folder: PrivateFolder,
 }
 
 impl Server {
@@ -73,18 +76,18 @@ impl Server {
         }
         let data = Data::open(config, clock)?;
         refuse_unsafe_address(&listener, &data.app.config, data.has_users()?)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let front = Front::start(&data, listener, &folder)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: Some(front), folder })
+        data.warn_of_lost_users();
+        settings::record_changes(&data.app)?;
+        let front = Front::start(&data, listener)?;
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: Some(front) })
     }
 
     /// Opens the data for a command on this machine: only the control socket is served.
     pub fn start_local(config: Config, clock: Clock) -> Result<Server, Error> {
         let data = Data::open(config, clock)?;
-        let folder = PrivateFolder::make(&data.app.config.db)?;
-        let control = Control::start(&data.app, &folder)?;
-        Ok(Server { data, control, front: None, folder })
+        let control = Control::start(&data.app)?;
+        Ok(Server { data, control, front: None })
     }
 
     /// Where it listens, if it serves the network.
@@ -151,7 +154,6 @@ impl Server {
             front.housekeeper.stop();
         }
         self.control.stop();
-        drop(self.folder);
         self.data.close();
     }
 }
@@ -165,8 +167,9 @@ impl Data {
         if let Some(keys) = loaded.first_keys() {
             store.write(keys)?;
         }
-        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), "audit"));
+        let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), store::audit::KEY));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
+        let key_sets = KeySets::new(config.issuer_ca_file.clone());
         let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
@@ -175,6 +178,7 @@ impl Data {
             keyring: loaded.keyring,
             audit_key,
             single_token,
+            key_sets,
             recent,
             exports,
             bases: BaseHashes::default(),
@@ -199,6 +203,16 @@ impl Data {
         self.app.store.read(store::account::has_users)
     }
 
+    /// Without its users nobody gets in; that has a way out.
+    fn warn_of_lost_users(&self) {
+        if let Err(cause) = self.app.store.read(store::account::check_total) {
+            log::error!(
+                "{cause}. The server stays closed to all but those who are left. Restore a backup; if no user is left, \
+                 pulumi-backend user add NAME --admin on this machine makes one"
+            );
+        }
+    }
+
     /// The mode, for a person who has just started the server.
     fn access_line(&self) -> String {
         let config = &self.app.config;
@@ -221,10 +235,16 @@ impl Data {
 }
 
 impl Front {
-    fn start(data: &Data, listener: Listener, folder: &PrivateFolder) -> Result<Front, Error> {
+    fn start(data: &Data, listener: Listener) -> Result<Front, Error> {
         let app = &data.app;
+        let folder = PrivateFolder::make(&app.config.db)?;
         let monitors = match app.config.management_addr {
             Some(addr) => {
+                if !addr.ip().is_loopback() {
+                    log::warn!(
+                        "--management-addr {addr}: everybody who can reach it sees figures of this server"
+                    );
+                }
                 let listener = listen::open(&Addr::Tcp(addr))?;
                 Some(Edge::for_monitors(app, listener, &folder.socket("monitors"))?)
             }
@@ -236,7 +256,7 @@ impl Front {
         assert!(is_first, "an app has one gate");
         let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
         let backups = Backups::start(app.clone())?;
-        Ok(Front { edge, monitors, housekeeper, backups })
+        Ok(Front { edge, monitors, housekeeper, backups, _folder: folder })
     }
 }
 

@@ -20,7 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["api", "console", "ops"],
     &["state"],
     &["app", "call", "program"],
-    &["store", "recent", "cache"],
+    &["store", "outbound", "recent", "cache"],
     &["crypto", "http"],
     &["config"],
     &["observe"],

@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::limits;
 use crate::store;
-use crate::store::audit::{Chain, Filter, Record, Who};
+use crate::store::audit::chain::{Chain, Walked};
+use crate::store::audit::{Filter, Record, Who};
 
 /// A record as it goes out and, to be verified, comes in again.
 #[derive(Serialize, Deserialize)]
@@ -32,10 +33,11 @@ struct RecordBody {
     #[serde(rename = "requestID")]
     request_id: String,
     hash: String,
+    seal: String,
 }
 
 fn body(record: Record) -> RecordBody {
-    let Record { sequence, who, action, org, target, result, detail, hash } = record;
+    let Record { sequence, who, action, org, target, result, detail, hash, seal } = record;
     RecordBody {
         sequence,
         timestamp: who.at_unix,
@@ -50,6 +52,7 @@ fn body(record: Record) -> RecordBody {
         detail,
         request_id: who.request_id,
         hash: hex(&hash),
+        seal: hex(&seal),
     }
 }
 
@@ -70,6 +73,7 @@ fn record(body: RecordBody) -> Record {
         result: body.result,
         detail: body.detail,
         hash: unhex(&body.hash).unwrap_or_default(),
+        seal: unhex(&body.seal).unwrap_or_default(),
     }
 }
 
@@ -168,7 +172,7 @@ const CSV_HEAD: &str = "sequence,time,user,token,tokenID,address,action,organiza
                         requestID,hash\r\n";
 
 fn csv_line(record: &Record) -> String {
-    let Record { sequence, who, action, org, target, result, detail, hash } = record;
+    let Record { sequence, who, action, org, target, result, detail, hash, .. } = record;
     let texts = [&who.actor, &who.token, &who.token_uid, &who.address, action, org, target, result, detail];
     let cells: Vec<String> = texts.iter().map(|text| csv_cell(text)).collect();
     let time = date_time(who.at_unix);
@@ -184,7 +188,7 @@ fn csv_cell(text: &str) -> String {
 
 /// A line in the Common Event Format, for collectors of security events.
 fn cef_line(record: &Record) -> String {
-    let Record { sequence, who, action, org, target, result, detail, hash } = record;
+    let Record { sequence, who, action, org, target, result, detail, hash, .. } = record;
     let severity = if action == store::audit::DENIED { 6 } else { 3 };
     let fields = [
         ("rt", (who.at_unix * 1000).to_string()),
@@ -234,82 +238,49 @@ struct VerifyRequest {
     records: Option<Vec<RecordBody>>,
 }
 
-/// Follows the chain of the records that are sent, or of the server's own.
+/// Follows the chain of the records that are sent, or of the server's own, and looks at their seals.
 ///
 /// `?head=NUMBER:HASH`: that record must be among them, and be the same. A finding is a 200 with `problem`.
 pub fn verify(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let request: VerifyRequest =
         if text.trim().is_empty() { VerifyRequest::default() } else { call::parse_object(&text)? };
-    let mut check = Check {
-        chain: Chain::new(app.audit_key.clone()),
-        known: call.query("head").map(|text| parse_head(&text)).transpose()?,
-        n_records: 0,
-        problem: None,
+    let known = call.query("head").map(|text| parse_head(&text)).transpose()?;
+    let chain = || Chain::new(Some(app.audit_key.clone()), known.clone());
+    let walked = match request.records {
+        Some(records) => walk_along(chain(), records),
+        None => store::audit::walk(&app.store, chain)?,
     };
-    match request.records {
-        Some(records) => records.into_iter().for_each(|body| check.take(&record(body))),
-        None => check_own(app, &mut check)?,
-    }
-    check.answer()
+    Response::json(&shown(&walked, None))
 }
 
-fn check_own(app: &App, check: &mut Check) -> Result<(), Error> {
-    app.store.read(|conn| {
-        let mut after = 0;
-        loop {
-            let n_max = limits::AUDIT_PAGE_ROWS;
-            let records = store::audit::list(conn, &Filter::default(), Some(after), false, n_max)?;
-            if let Some(first) = records.first().filter(|first| after == 0 && first.sequence != 1) {
-                check.problem = Some(format!("records 1 to {} are missing", first.sequence - 1));
-            }
-            records.iter().for_each(|record| check.take(record));
-            match records.last() {
-                Some(last) if records.len() == n_max => after = last.sequence,
-                _ => return Ok(()),
-            }
-        }
+/// Checks an export against a head that was kept elsewhere: anywhere, without the server and without a key.
+///
+/// Answers as `verify`; `vouchedTo` is the number of the last record that the head vouches for.
+pub fn verify_export(text: &str, head: &str) -> Result<Value, Error> {
+    let request: VerifyRequest = call::parse_object(text)?;
+    let known = parse_head(head)?;
+    let vouched_to = known.0;
+    let walked = walk_along(Chain::new(None, Some(known)), request.records.unwrap_or_default());
+    Ok(shown(&walked, Some(vouched_to)))
+}
+
+fn walk_along(mut chain: Chain, records: Vec<RecordBody>) -> Walked {
+    records.into_iter().for_each(|body| chain.take(record(body)));
+    chain.end()
+}
+
+fn shown(walked: &Walked, vouched_to: Option<i64>) -> Value {
+    let head =
+        walked.head.as_ref().map(|(sequence, hash)| json!({ "sequence": sequence, "hash": hex(hash) }));
+    json!({
+        "isWhole": walked.problem.is_none(), "records": walked.n_records, "problem": walked.problem, "head": head,
+        "first": walked.first, "isFromStart": walked.is_from_start, "vouchedTo": vouched_to,
     })
 }
 
 /// `NUMBER:HASH`, as `audit head` prints it.
 fn parse_head(text: &str) -> Result<(i64, Vec<u8>), Error> {
-    let parts = text.split_once(':').and_then(|(number, hash)| Some((number.parse().ok()?, unhex(hash)?)));
-    parts.ok_or_else(|| Error::invalid("head", format!("'{text}' is not NUMBER:HASH")))
-}
-
-/// A walk along the chain. Only the first problem counts: those after it may follow from it.
-struct Check {
-    chain: Chain,
-    /// A head that was kept elsewhere, until it has been met.
-    known: Option<(i64, Vec<u8>)>,
-    n_records: u64,
-    problem: Option<String>,
-}
-
-impl Check {
-    fn take(&mut self, record: &Record) {
-        self.n_records += 1;
-        let followed = self.chain.follow(record);
-        self.problem = self.problem.take().or(followed.err());
-        if self.known.as_ref().is_some_and(|(number, _)| *number == record.sequence)
-            && let Some((number, hash)) = self.known.take()
-            && hash != record.hash
-        {
-            let problem = format!("record {number} is not the one whose hash was kept");
-            self.problem = self.problem.take().or(Some(problem));
-        }
-    }
-
-    fn answer(mut self) -> Result<Response, Error> {
-        if let Some((number, _)) = self.known {
-            let problem = format!("record {number}, whose hash was kept, is missing");
-            self.problem = self.problem.or(Some(problem));
-        }
-        let head =
-            self.chain.head().map(|(sequence, hash)| json!({ "sequence": sequence, "hash": hex(hash) }));
-        Response::json(&json!({
-            "isWhole": self.problem.is_none(), "records": self.n_records, "problem": self.problem, "head": head,
-        }))
-    }
+    store::audit::parse_place(text)
+        .ok_or_else(|| Error::invalid("head", format!("'{text}' is not NUMBER:HASH")))
 }

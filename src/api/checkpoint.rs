@@ -1,12 +1,12 @@
 //! Checkpoints: whole, verbatim, or as a delta on the last verbatim text.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-
 use crate::app::App;
 use crate::call::{self, Call};
+use crate::crypto::keyring::StackKey;
 use crate::domain::delta;
+use crate::domain::deployment::Deployment;
+use crate::domain::digest::Digests;
+use crate::domain::json::{Flaw, Scanner};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
@@ -15,68 +15,109 @@ use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
 use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
-/// Source: apitype/updates.go, `PatchUpdateCheckpointRequest`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Whole<'a> {
-    #[serde(default)]
-    is_invalid: bool,
-    version: i64,
-    #[serde(borrow, default)]
-    features: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    deployment: Option<&'a RawValue>,
+/// What of a checkpoint's body is not its deployment; values are JSON texts.
+#[derive(Default)]
+struct Envelope<'a> {
+    is_invalid: Option<&'a str>,
+    version: Option<&'a str>,
+    features: Option<&'a str>,
+    sequence_number: Option<&'a str>,
+}
+
+/// Reads a body whose member `name` holds a deployment, which `cut` cuts: the body may be large, and is looked
+/// through once.
+fn scan<'a>(
+    text: &'a str,
+    name: &str,
+    mut cut: impl FnMut(&mut Scanner<'a>) -> Result<(), Error>,
+) -> Result<Envelope<'a>, Error> {
+    let broken = |flaw: Flaw| Error::invalid("body", format!("not the JSON expected here: {flaw}"));
+    let mut envelope = Envelope::default();
+    let mut scanner = Scanner::new(text);
+    scanner.open_object().map_err(broken)?;
+    while let Some(key) = scanner.next_member().map_err(broken)? {
+        if key == name && scanner.peek() != b'n' {
+            cut(&mut scanner)?;
+            continue;
+        }
+        let value = Some(scanner.value().map_err(broken)?).filter(|value| *value != "null");
+        match &*key {
+            "isInvalid" => envelope.is_invalid = value,
+            "version" => envelope.version = value,
+            "features" => envelope.features = value,
+            "sequenceNumber" => envelope.sequence_number = value,
+            _ => {}
+        }
+    }
+    scanner.end().map_err(broken)?;
+    Ok(envelope)
+}
+
+fn integer(value: Option<&str>, name: &str) -> Result<i64, Error> {
+    let value = value.ok_or_else(|| Error::invalid(name, "is missing"))?;
+    value.parse().map_err(|_| Error::invalid(name, "must be a whole number"))
 }
 
 /// Replaces the update's state so far; the last one counts.
+///
+/// Source: apitype/updates.go, `PatchUpdateCheckpointRequest`.
 pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
-    let request: Whole = call::parse_object(&text)?;
     let update = call.lease()?;
-    let Some(deployment) = request.deployment else {
-        let why =
-            if request.is_invalid { "invalidating a checkpoint is not supported" } else { "is missing" };
+    let key = app.key_of(update.stack_id)?;
+    let mut cut = None;
+    let envelope = scan(&text, "deployment", |scanner| {
+        cut = Some(version::digest_while(&key, |each| Deployment::scan_inner(scanner, each))?);
+        Ok(())
+    })?;
+    let Some((deployment, digests)) = cut else {
+        let is_invalid = envelope.is_invalid == Some("true");
+        let why = if is_invalid { "invalidating a checkpoint is not supported" } else { "is missing" };
         return Err(Error::invalid("deployment", why));
     };
-    let features = request.features.map_or(String::new(), |f| format!(r#","features":{}"#, f.get()));
-    let text = format!(r#"{{"version":{}{features},"deployment":{}}}"#, request.version, deployment.get());
-    let hash = Sha256::digest(text.as_bytes()).into();
+    let deployment = deployment.wrapped(integer(envelope.version, "version")?, envelope.features)?;
+    let hash = version::hash(&key, &deployment, &digests);
     if update.status != UpdateStatus::Running {
         return refuse_unless_taken_before(app, update, &hash);
     }
-    Checkpoint { update, text: &text, hash, expected_sequence: None, sequence: 0 }.save(app)?;
+    Checkpoint { update, key: &key, deployment, digests, hash, expected_sequence: None, sequence: 0 }
+        .save(app)?;
     Ok(Response::no_content())
-}
-
-/// Source: apitype/updates.go, `PatchUpdateVerbatimCheckpointRequest`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Verbatim<'a> {
-    #[serde(borrow)]
-    untyped_deployment: &'a RawValue,
-    sequence_number: i64,
 }
 
 /// Replaces the update's state so far, and is the text that the next delta stands on.
 ///
+/// Source: apitype/updates.go, `PatchUpdateVerbatimCheckpointRequest`.
 /// Errors: 409 for another text under a number that is taken, and if a number was left out.
 pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
+    const NAME: &str = "untypedDeployment";
     let text = call.text()?;
-    let request: Verbatim = call::parse_object(&text)?;
-    let sequence = checked_sequence(request.sequence_number)?;
     let update = call.lease()?;
-    let hash: [u8; 32] = Sha256::digest(request.untyped_deployment.get()).into();
+    let key = app.key_of(update.stack_id)?;
+    let mut cut = None;
+    let envelope = scan(&text, NAME, |scanner| {
+        cut = Some(version::digest_while(&key, |each| Deployment::scan(scanner, each))?);
+        Ok(())
+    })?;
+    let sequence = checked_sequence(integer(envelope.sequence_number, "sequenceNumber")?)?;
+    let (deployment, digests) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
+    let hash = version::hash(&key, &deployment, &digests);
+    // After a delta whose answer was lost, the client sends all: then what it announced is the hash that is known.
+    let announced = || Sha256::digest(deployment.to_text()).into();
     if update.status != UpdateStatus::Running {
-        return refuse_unless_taken_before(app, update, &hash);
+        return refuse_unless_taken_before(app, update, &hash)
+            .or_else(|_| refuse_unless_taken_before(app, update, &announced()));
     }
     if sequence <= update.checkpoint_sequence {
-        return repeat(app, update, sequence, &hash);
+        return repeat(app, update, sequence, &hash).or_else(|_| repeat(app, update, sequence, &announced()));
     }
     refuse_gap(update, sequence)?;
     let expected_sequence = Some(update.checkpoint_sequence);
-    let text = request.untyped_deployment.get();
-    Checkpoint { update, text, hash, expected_sequence, sequence }.save(app)?;
+    Checkpoint { update, key: &key, deployment, digests, hash, expected_sequence, sequence }.save(app)?;
     Ok(Response::no_content())
 }
 
@@ -120,8 +161,11 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     // What it answers has the hash that was announced.
     let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
     drop(base);
+    let key = app.key_of(update.stack_id)?;
+    let (deployment, digests) = version::parse(&text, &key)?;
     let expected_sequence = Some(update.checkpoint_sequence);
-    Checkpoint { update: &update, text: &text, hash, expected_sequence, sequence }.save(app)?;
+    Checkpoint { update: &update, key: &key, deployment, digests, hash, expected_sequence, sequence }
+        .save(app)?;
     Ok(Response::no_content())
 }
 
@@ -177,11 +221,13 @@ pub fn require_writing(update: &Update) -> Result<(), Error> {
     }
 }
 
-/// A checked text on its way to the writer.
+/// A checked deployment on its way to the writer.
 struct Checkpoint<'a> {
     update: &'a Update,
-    text: &'a str,
-    /// SHA-256 of the text.
+    key: &'a StackKey,
+    deployment: Deployment<'a>,
+    digests: Digests,
+    /// To know a repeat by: `version::hash`, or of a delta the SHA-256 that it announces.
     hash: [u8; 32],
     expected_sequence: Option<i64>,
     sequence: i64,
@@ -196,14 +242,13 @@ impl Checkpoint<'_> {
                 "this update was started with a journal; it sends no checkpoints",
             ));
         }
-        let stack = app.store.read(|conn| store::stack::read(conn, self.update.stack_id))?;
-        let key = app.stack_key(&stack)?;
-        let (deployment, digests) = version::parse(self.text, &key)?;
-        let marks = guard::marks(app, &key, stack.id)?;
+        let Checkpoint { update, key, deployment, digests, .. } = self;
+        let marks = guard::marks(app, key, update.stack_id)?;
         let marks = marks.as_deref();
-        let encode = |conn: &Connection| Encoded::whole(conn, &key, stack.id, &deployment, digests, marks);
+        let encode =
+            |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &deployment, digests, marks);
         let is_saved = app.store.write(SaveCheckpoint {
-            update_id: self.update.id,
+            update_id: update.id,
             expected_sequence: self.expected_sequence,
             sequence: self.sequence,
             hash: self.hash,
@@ -213,7 +258,7 @@ impl Checkpoint<'_> {
             return Ok(());
         }
         // Another delivery of it won; whether it was the same is seen on what it left.
-        let update = app.store.read(|conn| store::update::read(conn, self.update.id))?;
+        let update = app.store.read(|conn| store::update::read(conn, update.id))?;
         repeat(app, &update, self.sequence, &self.hash).map(drop)
     }
 }

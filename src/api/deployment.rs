@@ -1,6 +1,6 @@
 //! Export and import of whole deployments.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -96,12 +96,18 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
     let key = app.stack_key(&stack)?;
-    let (deployment, digests) = version::parse(&text, &key)?;
+    let mut foreign = Foreign::new(&stack_ref);
+    let (deployment, digests) = version::digest_while(&key, |digest| {
+        Deployment::parse_with(&text, |facts, text| {
+            digest(facts, text);
+            foreign.look_at(&facts.urn);
+        })
+    })?;
     let mut findings: Vec<String> = Vec::new();
     if !digest::is_sound(&deployment.header()?, digests.iter()) {
         findings.extend(integrity::check(&deployment));
     }
-    findings.extend(foreign(&deployment, &stack_ref)?);
+    findings.extend(foreign.finding());
     let findings = (!findings.is_empty()).then(|| findings.join("\n"));
     if let Some(finding) = &findings {
         log::warn!("import into {stack_ref}: the state is not sound: {finding}");
@@ -133,15 +139,28 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, &Told { findings, leaks }))
 }
 
-/// A sentence if there are resources whose URN names another stack.
-fn foreign(deployment: &Deployment, stack_ref: &StackRef) -> Result<Option<String>, Error> {
-    let urns = deployment.urns()?;
-    let is_foreign =
-        |urn: &&Cow<str>| Urn::parse(urn).is_some_and(|urn| urn.stack != stack_ref.stack.as_str());
-    let mut foreign: Vec<_> = urns.iter().filter(is_foreign).collect();
-    foreign.sort();
-    let first = foreign.first();
-    Ok(first.map(|first| format!("{} resources are of another stack, as {first}", foreign.len())))
+/// Resources whose URN names another stack.
+struct Foreign<'s> {
+    stack: &'s str,
+    urns: BTreeSet<String>,
+}
+
+impl<'s> Foreign<'s> {
+    fn new(stack_ref: &'s StackRef) -> Foreign<'s> {
+        Foreign { stack: stack_ref.stack.as_str(), urns: BTreeSet::new() }
+    }
+
+    fn look_at(&mut self, urn: &str) {
+        if Urn::parse(urn).is_some_and(|urn| urn.stack != self.stack) {
+            self.urns.insert(urn.to_owned());
+        }
+    }
+
+    /// A sentence if there are any.
+    fn finding(&self) -> Option<String> {
+        let first = self.urns.first()?;
+        Some(format!("{} resources are of another stack, as {first}", self.urns.len()))
+    }
 }
 
 /// Tells the person at the CLI what is not right in the state that was just stored.

@@ -95,10 +95,15 @@ pub fn list(app: &App, call: &mut Call) -> Result<Response, Error> {
     let n_max = page_size.unwrap_or(app.config.history_page_size).min(app.config.history_page_size);
     let entries = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::history::list(conn, &*app.stack_key(&stack)?, &stack, (page - 1).saturating_mul(n_max), n_max)
+        store::history::list(conn, &*app.stack_key(&stack)?, &stack, offset(page, n_max), n_max)
     })?;
     let updates = entries.into_iter().map(info).collect::<Result<Vec<_>, _>>()?;
     Response::json(&json!({ "updates": updates }))
+}
+
+/// What stands before a page. The database counts to `i64::MAX`, and nothing has so many entries.
+fn offset(page: usize, n_max: usize) -> usize {
+    (page - 1).saturating_mul(n_max).min(i64::MAX as usize)
 }
 
 /// The latest update, with the configuration that `config refresh` brings back. 404 if the stack was never updated.
@@ -148,7 +153,7 @@ pub fn previews(app: &App, call: &mut Call) -> Result<Response, Error> {
     let is_ascending = call.query("asc").as_deref() == Some("true");
     let uids = app.store.read(|conn| {
         let stack = store::stack::get(conn, &stack_ref)?;
-        store::history::list_previews(conn, stack.id, is_ascending, (page - 1).saturating_mul(n_max), n_max)
+        store::history::list_previews(conn, stack.id, is_ascending, offset(page, n_max), n_max)
     })?;
     let updates: Vec<_> = uids.into_iter().map(|uid| json!({ "updateID": uid })).collect();
     Response::json(&json!({ "updates": updates }))

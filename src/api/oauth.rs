@@ -13,7 +13,7 @@ use crate::http::pattern::decode;
 use crate::http::{Body, Response};
 use crate::limits;
 use crate::store;
-use crate::store::issuer::Issuer;
+use crate::store::issuer::{Issuer, Keys};
 use crate::store::token::{CreateToken, NewToken, Scope};
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -77,7 +77,7 @@ fn issue(app: &App, call: &Call, form: &Form) -> Result<Result<Response, Refusal
     };
     let url = jwt.text("iss").unwrap_or_default();
     let issuers = app.store.read(|conn| store::issuer::list_of(conn, url, &asked.org))?;
-    match rule_for(&issuers, &jwt, app.now_unix()) {
+    match rule_for(app, &issuers, &jwt, app.now_unix())? {
         Ok(issuer) => give(app, call, &asked, issuer, &jwt).map(Ok),
         Err(why) => Ok(Err(Refusal("invalid_grant", why))),
     }
@@ -116,16 +116,37 @@ fn asked_for(form: &Form) -> Result<Asked, Refusal> {
 }
 
 /// The first rule that the token fits. Errors: why the one that came nearest does not.
-fn rule_for<'a>(issuers: &'a [Issuer], jwt: &Jwt, now_unix: i64) -> Result<&'a Issuer, String> {
-    let signed = issuers.iter().filter(|issuer| jwt.is_signed_by(&issuer.key_set));
+fn rule_for<'a>(
+    app: &App,
+    issuers: &'a [Issuer],
+    jwt: &Jwt,
+    now_unix: i64,
+) -> Result<Result<&'a Issuer, String>, Error> {
     let mut why = "no issuer that this organization trusts has signed the token".to_string();
-    for issuer in signed {
+    for issuer in issuers {
+        if !is_signed(app, issuer, jwt, now_unix)? {
+            continue;
+        }
         match fits(issuer, jwt, now_unix) {
-            Ok(()) => return Ok(issuer),
+            Ok(()) => return Ok(Ok(issuer)),
             Err(reason) => why = reason,
         }
     }
-    Err(why)
+    Ok(Err(why))
+}
+
+/// Whether the issuer has signed the token. Newer keys are fetched only for a token that would be taken with them.
+fn is_signed(app: &App, issuer: &Issuer, jwt: &Jwt, now_unix: i64) -> Result<bool, Error> {
+    let url = match &issuer.keys {
+        Keys::Set(set) => return Ok(jwt.is_signed_by(set)),
+        Keys::At(url) => url,
+    };
+    let Some(set) = app.key_sets.get(url, now_unix)? else { return Ok(false) };
+    if jwt.is_signed_by(&set) || fits(issuer, jwt, now_unix).is_err() {
+        return Ok(jwt.is_signed_by(&set));
+    }
+    let newer = app.key_sets.get_newer(url, &set, now_unix)?;
+    Ok(newer.is_some_and(|set| jwt.is_signed_by(&set)))
 }
 
 fn fits(issuer: &Issuer, jwt: &Jwt, now_unix: i64) -> Result<(), String> {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::deployment::with_warning;
 use super::stack::{Tags, tags_json};
+use super::user;
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::crypto;
@@ -66,7 +67,8 @@ fn create(app: &App, call: &mut Call, kind: UpdateKind) -> Result<Response, Erro
         program: store::program::seal(&key, &uid, &text, deflated)?,
         now_unix: app.now_unix(),
     })?;
-    Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))
+    let response = Response::json(&json!({ "updateID": uid, "requiredPolicies": [], "messages": [] }))?;
+    user::with_backup_warning(app, call, response)
 }
 
 /// A key without a namespace would make the CLI refuse the whole history later.

@@ -30,34 +30,37 @@ pub fn get(app: &App, call: &mut Call) -> Result<Response, Error> {
             body["tokenInfo"]["organization"] = json!(user.name);
         }
     }
-    let response = Response::json(&body)?;
-    match backup_warning(app, call)? {
-        Some(warning) => Ok(response.with_header("X-Pulumi-Warning", warning)),
-        None => Ok(response),
-    }
+    with_backup_warning(app, call, Response::json(&body)?)
 }
 
-/// What an administrator must know, whatever they are about to do; the CLI asks who they are again and again.
-fn backup_warning(app: &App, call: &Call) -> Result<Option<String>, Error> {
+/// Tells an administrator of the server that backups are overdue, once in a command: the CLI prints this header of any
+/// answer. Source: client/api.go, `X-Pulumi-Warning`.
+pub fn with_backup_warning(app: &App, call: &Call, response: Response) -> Result<Response, Error> {
     let warn_after_secs = app.config.backup.warn_after_secs;
     if warn_after_secs.is_none() || call.caller.require_server().is_err() {
-        return Ok(None);
+        return Ok(response);
     }
-    let standing = app.store.read(store::backup::standing)?;
+    let (standing, now_unix) = (app.store.read(store::backup::standing)?, app.now_unix());
+    let is_overdue = standing.is_overdue(warn_after_secs, now_unix);
+    if !is_overdue || !app.recent.is_warning_due(call.user_name(), now_unix) {
+        return Ok(response);
+    }
     let since = match standing.last_verified_made_at_unix {
         Some(made_at_unix) => format!("since {}Z", clock::date_time(made_at_unix)),
         None => "at all".into(),
     };
-    Ok(standing.is_overdue(warn_after_secs, app.now_unix()).then(|| {
-        format!("The server has made no backup that was found whole {since}; see: pulumi-backend backup list")
-    }))
+    let warning = format!(
+        "The server has made no backup that was found whole {since}; see: pulumi-backend backup list"
+    );
+    Ok(response.with_header("X-Pulumi-Warning", warning))
 }
 
 /// Where unqualified stack names go. Never an error: it would fail every command.
 pub fn default_organization(app: &App, call: &mut Call) -> Result<Response, Error> {
     let organizations = organizations(app, call)?;
     let first = organizations.first().map_or("", String::as_str);
-    Response::json(&json!({ "gitHubLogin": first, "messages": [] }))
+    // The CLI asks this first, unless a person has chosen an organization.
+    with_backup_warning(app, call, Response::json(&json!({ "gitHubLogin": first, "messages": [] }))?)
 }
 
 /// Organizations in which the caller has anything, the default one first, the personal one last.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::target::with_query;
 use super::{Invocation, print, time};
+use crate::api::audit;
 use crate::clock::date_time;
 use crate::error::Error;
 
@@ -62,25 +63,48 @@ fn line(record: &Value) -> String {
     format!("{at}Z  {:<15} {who:<24} {what:<16} {}\n", text("address"), rest.join("  "))
 }
 
-/// Checks the chain of the records: of this server, or of a file that `audit --json` wrote.
+/// Checks the chain of the records: of this server, or of a file that `audit --json` wrote. A file with a head that was
+/// kept elsewhere needs neither server nor key.
 pub fn verify(invocation: &Invocation) -> Result<ExitCode, Error> {
     let file = invocation.argument(0);
-    let body = match file {
-        "" => Vec::new(),
-        file => {
-            std::fs::read(file).map_err(|cause| Error::invalid("", format!("cannot read {file}: {cause}")))?
-        }
+    let text = match file {
+        "" => String::new(),
+        file => std::fs::read_to_string(file)
+            .map_err(|cause| Error::invalid("", format!("cannot read {file}: {cause}")))?,
     };
-    let target = with_query("/api/admin/audit/verify", &[("head", invocation.option("head").unwrap_or(""))]);
-    let answer = invocation.client()?.call("POST", &target, &body)?;
-    let found: Value = serde_json::from_slice(&answer.body)
-        .map_err(|cause| Error::internal("read the server's answer", cause))?;
+    let found = match (file, invocation.option("head")) {
+        ("", head) | (_, head @ None) => {
+            let target = with_query("/api/admin/audit/verify", &[("head", head.unwrap_or(""))]);
+            let answer = invocation.client()?.call("POST", &target, text.as_bytes())?;
+            serde_json::from_slice(&answer.body)
+                .map_err(|cause| Error::internal("read the server's answer", cause))?
+        }
+        (_, Some(head)) => audit::verify_export(&text, head)?,
+    };
     let problem = found["problem"].as_str();
     invocation.show(&found, || match problem {
         Some(problem) => format!("{problem}\n"),
-        None => format!("{} records, each as it was recorded\n", found["records"]),
+        None => whole(&found),
     });
     Ok(if problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a walk without a problem has shown, and what it has not.
+fn whole(found: &Value) -> String {
+    let mut text = format!("{} records, each as it was recorded\n", found["records"]);
+    if found["isFromStart"] == false {
+        text.push_str(&format!(
+            "they begin with number {}; those before are not in the file\n",
+            found["first"]
+        ));
+    }
+    let (vouched_to, last) = (found["vouchedTo"].as_i64(), found["head"]["sequence"].as_i64().unwrap_or(0));
+    if let Some(vouched_to) = vouched_to.filter(|vouched_to| *vouched_to < last) {
+        text.push_str(&format!(
+            "the head vouches for those up to {vouched_to}; those after it follow one another, but could have been made anew\n"
+        ));
+    }
+    text
 }
 
 /// Number and hash of the last record, to be kept elsewhere.

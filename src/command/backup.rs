@@ -12,6 +12,7 @@ use crate::ops::backup::archive::Manifest;
 use crate::ops::backup::name;
 use crate::server::restore::{self, Request, Restored};
 use crate::store::backup::Losses;
+use crate::store::revoked::Revoked;
 
 /// Makes a backup and checks it by a restore. Exit code 1 if it is no good.
 pub fn make(invocation: &Invocation) -> Result<ExitCode, Error> {
@@ -97,6 +98,17 @@ fn tell_lost(done: &Restored) {
     for problem in &done.problems {
         remark(&format!("damaged: {problem}"));
     }
+    match &done.revoked {
+        Err(cause) => remark(&format!(
+            "what was revoked since cannot be told ({cause}): look through token list, user list and grants"
+        )),
+        Ok(None) => {}
+        Ok(Some(Revoked { tokens, users, grants })) => {
+            tokens.iter().for_each(|(_, token)| remark(&format!("revoked again: token {token}")));
+            users.iter().for_each(|user| remark(&format!("locked out again: user {user}")));
+            grants.iter().for_each(|grant| remark(&format!("taken back again: {}", grant_text(grant))));
+        }
+    }
     match &done.lost {
         Err(cause) => {
             remark(&format!("what was written since cannot be told, the old database is no help: {cause}"))
@@ -119,6 +131,10 @@ fn tell_lost(done: &Restored) {
     }
 }
 
+fn grant_text([user, org, project, stack, role]: &[String; 5]) -> String {
+    format!("{role} of {user} on {org}/{project}/{stack}")
+}
+
 fn restored_json(done: &Restored) -> Value {
     let lost = done.lost.as_ref().ok().map(|Losses { updates, stacks, revived_tokens }| {
         let updates = updates.iter().map(|update| {
@@ -138,6 +154,11 @@ fn restored_json(done: &Restored) -> Value {
         "problems": done.problems,
         "endedUpdates": done.n_ended,
         "lost": lost,
+        "revoked": done.revoked.as_ref().ok().and_then(Option::as_ref).map(|revoked| json!({
+            "tokens": revoked.tokens.iter().map(|(_, token)| token).collect::<Vec<_>>(),
+            "users": revoked.users,
+            "grants": revoked.grants.iter().map(grant_text).collect::<Vec<_>>(),
+        })),
     })
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
-use super::progress::Progress;
+use super::progress::{Progress, Waiting};
 use super::remark;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -108,7 +108,9 @@ fn read_answer(socket: UnixStream) -> std::io::Result<Answer> {
     let cut_short = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer is cut short");
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
+    let waiting = Waiting::new();
     reader.read_line(&mut line)?;
+    drop(waiting);
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut_short)?;
     let (mut n_bytes, mut warning) = (0, None);
     loop {

@@ -1,16 +1,19 @@
 //! `doctor`: what is not as it should be, each with the command that mends it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::Invocation;
 use crate::clock::{Clock, date_time};
+use crate::config::edge::TlsSource;
+use crate::config::given::Origin;
 use crate::config::table::SETTINGS;
 use crate::config::{Addr, Config, KeySource};
 use crate::error::Error;
+use crate::gate::{LOCAL_CA, LOCAL_CA_KEY, Tls};
 use crate::limits;
 
 /// Something that a person should know of.
@@ -28,7 +31,9 @@ pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     let backups = client.json("GET", "/api/admin/backups", None)?;
     drop(client);
     let mut findings = Vec::new();
-    permissions(&config, &mut findings);
+    version_of_server(&status, &mut findings);
+    permissions(invocation, &config, &mut findings);
+    certificate(&config, &mut findings);
     key_beside_backups(invocation, &config, &mut findings);
     clock(&status, &mut findings);
     disk(&config, &status, &mut findings);
@@ -57,24 +62,93 @@ fn text(finding: &Finding) -> String {
     format!("{}: {}\n    {}\n", finding.about, finding.what, finding.mend)
 }
 
-fn permissions(config: &Config, findings: &mut Vec<Finding>) {
+/// After an upgrade the old server goes on until it is restarted.
+fn version_of_server(status: &Value, findings: &mut Vec<Finding>) {
+    let (here, there) = (env!("CARGO_PKG_VERSION"), status["version"].as_str().unwrap_or("?"));
+    if here != there {
+        findings.push(Finding {
+            about: "version",
+            what: format!("the server that runs is {there}, this program is {here}"),
+            mend: "systemctl restart pulumi-backend".into(),
+        });
+    }
+}
+
+/// Who can read the data or the keys, and who could replace them.
+fn permissions(invocation: &Invocation, config: &Config, findings: &mut Vec<Finding>) {
+    let mut check = |path: &Path, bits: u32, what: &str, mend: &str| {
+        let Ok(file) = path.metadata() else { return };
+        let mode = file.permissions().mode();
+        // In a folder with the sticky bit nobody can replace what belongs to others.
+        if mode & bits != 0 && mode & 0o1000 == 0 {
+            findings.push(Finding {
+                about: "permissions",
+                what: format!("{what} {}", path.display()),
+                mend: format!("{mend} {}", path.display()),
+            });
+        }
+    };
+    for path in private_files(invocation, config) {
+        check(&path, 0o077, "others than its owner can read", "chmod 600");
+    }
+    check(folder_of(&config.db), 0o002, "everybody can replace files in", "chmod o-w");
+}
+
+/// The data, and whatever has a key or a token in it.
+fn private_files(invocation: &Invocation, config: &Config) -> Vec<PathBuf> {
     let with_end = |end: &str| {
         let mut path = config.db.as_os_str().to_owned();
         path.push(end);
-        path
+        PathBuf::from(path)
     };
-    let files = ["", "-wal", "-shm"].map(with_end);
-    let paths = files.iter().map(Path::new).chain(key_file(config));
-    for path in paths {
-        let Ok(file) = path.metadata() else { continue };
-        if file.permissions().mode() & 0o077 != 0 {
-            findings.push(Finding {
-                about: "permissions",
-                what: format!("others than its owner can read {}", path.display()),
-                mend: format!("chmod 600 {}", path.display()),
-            });
-        }
+    let mut files: Vec<PathBuf> = ["", "-wal", "-shm"].map(with_end).into();
+    files.extend(key_file(config).map(PathBuf::from));
+    match &config.edge.tls {
+        Some(TlsSource::Files { key, .. }) => files.push(key.clone()),
+        Some(TlsSource::LocalCa { folder, .. }) => files.push(folder.join(LOCAL_CA_KEY)),
+        None => {}
     }
+    files.extend(config.backup.s3.credentials_file.clone());
+    let is_in_file = |name: &&str| matches!(invocation.values.origin(name), Origin::File(_));
+    if ["master-key", "single-tenant-token"].iter().any(|name| is_in_file(name)) {
+        files.push(invocation.values.text("config").into());
+    }
+    files
+}
+
+/// No client comes in after its end.
+fn certificate(config: &Config, findings: &mut Vec<Finding>) {
+    let (path, days, mend) = match &config.edge.tls {
+        None => return,
+        Some(TlsSource::Files { certificate, .. }) => (
+            certificate.clone(),
+            limits::CERTIFICATE_WARN_DAYS,
+            "renew it; the server takes the new files by itself".into(),
+        ),
+        Some(TlsSource::LocalCa { folder, .. }) => {
+            let (ca, key) = (folder.join(LOCAL_CA), folder.join(LOCAL_CA_KEY));
+            if !ca.exists() {
+                // The server has not made it yet.
+                return;
+            }
+            let mend = format!(
+                "rm {} {}, restart the server, and tell every machine of the new one",
+                ca.display(),
+                key.display()
+            );
+            (ca, limits::LOCAL_CA_WARN_DAYS, mend)
+        }
+    };
+    let what = match Tls::ends_before(&path, Clock::default().now_unix() + days * 86_400) {
+        Ok(None) => return,
+        Ok(Some(day)) => format!("{} ends on {day}, or has ended", path.display()),
+        Err(cause) => cause.to_string(),
+    };
+    findings.push(Finding { about: "certificate", what, mend });
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The master key's file, if it is in one that the administrator keeps.
@@ -87,12 +161,8 @@ fn key_file(config: &Config) -> Option<&Path> {
 
 /// Whoever gets hold of a backup must not get the key with it.
 fn key_beside_backups(invocation: &Invocation, config: &Config, findings: &mut Vec<Finding>) {
-    let folder = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.unwrap_or(Path::new(".")).canonicalize().ok()
-    };
     let Some(key_file) = key_file(config) else { return };
-    let Some(key_folder) = folder(key_file) else { return };
+    let Ok(key_folder) = folder_of(key_file).canonicalize() else { return };
     let is_setting = SETTINGS.iter().any(|setting| setting.name == "backup-dir");
     let backup_folder = if is_setting { invocation.values.text("backup-dir") } else { "" };
     let is_named =
@@ -207,6 +277,12 @@ fn settings(config: &Config, findings: &mut Vec<Finding>) {
             "let nobody but the proxy reach it, or give it a certificate",
         );
     }
+    if let Some(addr) = config.management_addr.filter(|addr| !addr.ip().is_loopback()) {
+        found(
+            format!("{addr} (--management-addr) tells figures of this server to everybody who can reach it"),
+            "give it a loopback address, or let only the monitors reach it",
+        );
+    }
     if config.disk_free_bytes_min == 0 {
         found(
             "disk-free-min is 0: a full disk is noticed when it is full".into(),
@@ -218,7 +294,7 @@ fn settings(config: &Config, findings: &mut Vec<Finding>) {
 
 /// Snapshots of upgrades that went well have done their duty.
 fn upgrades(config: &Config, findings: &mut Vec<Finding>) {
-    let folder = config.db.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&config.db);
     let Some(name) = config.db.file_name() else { return };
     let start = format!("{}-before-schema-", name.to_string_lossy());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

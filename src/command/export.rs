@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::output::secrets_of;
+use super::progress::Progress;
 use super::stack::{StackName, all};
 use super::{Invocation, remark};
 use crate::config::Config;
@@ -46,12 +47,15 @@ pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     };
     let names: Vec<StackName> = all(&client)?.iter().map(StackName::of).collect();
     let orgs: BTreeSet<&str> = names.iter().map(StackName::org).collect();
-    for name in &names {
+    let mut progress = Progress::of("exporting", "stacks", names.len() as u64);
+    for (n_done, name) in names.iter().enumerate() {
+        progress.show(n_done as u64);
         let folder = if orgs.len() > 1 { to.join(name.org()) } else { to.to_path_buf() };
         write(&folder.join(".pulumi/meta.yaml"), "version: 1\n")?;
         let text = checkpoint(&client, name, &passphrase)?;
         write(&file_of(&folder, name), &text)?;
     }
+    drop(progress);
     let n = names.len();
     invocation.show(&json!({ "stacks": n, "to": to.display().to_string() }), || {
         let full = std::path::absolute(to).unwrap_or(to.into());

@@ -17,7 +17,14 @@ pub fn add(invocation: &Invocation) -> Result<ExitCode, Error> {
             .option(name)
             .ok_or_else(|| Error::invalid(format!("--{name}"), format!("is missing: {what}")))
     };
-    let key_set = read_key_set(required("jwks", "the file with the issuer's public keys")?)?;
+    let (url, discover) = (invocation.option("jwks-url"), invocation.has("discover"));
+    let key_set = match (url, discover) {
+        (None, false) => {
+            let what = "the file with the issuer's public keys, or --jwks-url or --discover";
+            Some(read_key_set(required("jwks", what)?)?)
+        }
+        _ => invocation.option("jwks").map(read_key_set).transpose()?,
+    };
     let mut claims = Map::new();
     for claim in invocation.options("claim") {
         let why =
@@ -32,14 +39,16 @@ pub fn add(invocation: &Invocation) -> Result<ExitCode, Error> {
         "audience": invocation.option("audience"), "claims": claims,
         "role": required("role", "read, decrypt, update or admin")?,
         "stacks": (!stacks.is_empty()).then_some(stacks),
-        "keySet": key_set,
+        "keySet": key_set, "keySetUrl": url, "discover": discover,
         "lifetimeSecs": invocation.option("lifetime").map(|text| time::span("--lifetime", text)).transpose()?,
     });
     let added = invocation.client()?.json("POST", "/api/admin/issuers", Some(&body))?;
     invocation.show(&added, || {
+        let from = added["keySetUrl"].as_str().map(|url| format!(", by the keys at {url}"));
         format!(
-            "{} is trusted; to end that: pulumi-backend issuer remove {}\n",
+            "{} is trusted{}; to end that: pulumi-backend issuer remove {}\n",
             invocation.argument(0),
+            from.unwrap_or_default(),
             id(&added)
         )
     });
@@ -71,8 +80,9 @@ fn line(issuer: &Value) -> String {
     let text = |key: &str| issuer[key].as_str().unwrap_or("").to_string();
     let stacks = issuer["stacks"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let stacks = stacks.collect::<Vec<_>>().join(" ");
+    let from = issuer["keySetUrl"].as_str().map(|url| format!(", keys from {url}")).unwrap_or_default();
     format!(
-        "{}  {} for {}: {} on {stacks} with {}\n",
+        "{}  {} for {}: {} on {stacks} with {}{from}\n",
         id(issuer),
         text("url"),
         text("organization"),

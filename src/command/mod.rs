@@ -13,6 +13,7 @@ mod invocation;
 mod issuer;
 mod key;
 mod lock;
+mod memory;
 mod notify;
 mod org;
 mod output;
@@ -85,6 +86,9 @@ fn run(given: Given) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let invocation = Invocation::new(command, arguments, given.options, given.values)?;
+    if invocation.has("json") {
+        progress::silence();
+    }
     (command.run)(&invocation)
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::notify::Notify;
 use super::signal::StopSignals;
-use super::{Invocation, core_dump, print};
+use super::{Invocation, core_dump, memory, print};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::observe;
@@ -15,6 +15,7 @@ pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     let config = invocation.config()?;
     observe::start_logging(config.log_level, config.log_format);
     core_dump::forbid();
+    memory::share_pools();
     let signals = StopSignals::block();
     let server = Server::start(config, Clock::default())?;
     print(&server.start_lines());

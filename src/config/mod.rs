@@ -6,6 +6,7 @@ pub mod given;
 pub mod hint;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use self::backup::BackupSettings;
 use self::edge::EdgeConfig;
 use self::given::{Origin, Values};
+use self::table::SETTINGS;
 use crate::domain::name::OrgName;
 use crate::error::Error;
 use crate::limits;
@@ -175,8 +177,12 @@ pub struct Config {
     pub event_keep_secs: Option<i64>,
     /// How long previews are kept, in seconds; none keeps them.
     pub preview_keep_secs: Option<i64>,
+    /// How long audit records are kept, in seconds; none keeps them.
+    pub audit_keep_secs: Option<i64>,
     /// Threads that answer requests.
     pub n_workers: usize,
+    /// Certificates that issuers are checked against whose keys are fetched.
+    pub issuer_ca_file: Option<PathBuf>,
     /// Backups.
     pub backup: BackupSettings,
     /// How much is logged.
@@ -191,6 +197,8 @@ pub struct Config {
     pub disk_free_bytes_min: u64,
     /// How the network reaches it.
     pub edge: EdgeConfig,
+    /// The settings that differ from their defaults, as texts; secrets are `***`.
+    pub shown: BTreeMap<String, String>,
     /// Settings that were given and do nothing here, with the reason; a sentence each.
     pub remarks: Vec<String>,
 }
@@ -264,7 +272,9 @@ impl Config {
             plaintext_guard: PlaintextGuard::parse(text("plaintext-guard"))?,
             event_keep_secs: days("event-keep-days", text("event-keep-days"))?,
             preview_keep_secs: days("preview-keep-days", text("preview-keep-days"))?,
+            audit_keep_secs: days("audit-keep-days", text("audit-keep-days"))?,
             n_workers: number("workers", text("workers"), 1, 256)? as usize,
+            issuer_ca_file: Some(text("issuer-ca-file")).filter(|file| !file.is_empty()).map(PathBuf::from),
             backup: BackupSettings::from_values(values)?,
             log_level: text("log-level").parse().map_err(|_| {
                 Error::invalid(
@@ -279,9 +289,20 @@ impl Config {
                 text => Some(address("management-addr", text)?),
             },
             disk_free_bytes_min: number("disk-free-min", text("disk-free-min"), 0, u64::MAX)?,
+            shown: shown(values),
             remarks: remarks(values),
         })
     }
+}
+
+fn shown(values: &Values) -> BTreeMap<String, String> {
+    let differing = SETTINGS.iter().filter(|setting| values.text(setting.name) != setting.default);
+    differing
+        .map(|setting| {
+            let text = if setting.is_secret() { "***" } else { values.text(setting.name) };
+            (setting.name.to_string(), text.to_string())
+        })
+        .collect()
 }
 
 /// A token that is too short could be guessed; one with spaces could not be sent.

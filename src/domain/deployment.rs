@@ -2,7 +2,6 @@
 //! Source: sdk/go/common/apitype/core.go, `UntypedDeployment` and `DeploymentV3`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::domain::json::{self, Flaw, Scanner};
@@ -40,27 +39,49 @@ impl<'a> Deployment<'a> {
     /// The same; each resource is handed to `each` on the way: its facts and its text.
     pub fn parse_with(
         text: &'a str,
-        mut each: impl FnMut(&ResourceFacts<'a>, &'a str),
+        each: impl FnMut(&ResourceFacts<'a>, &'a str),
     ) -> Result<Deployment<'a>, Error> {
-        let mut resources = Vec::new();
-        let mut cut = None;
         let mut scanner = Scanner::new(text);
-        let header = Header::scan(&mut scanner, &mut |scanner| {
-            let start = scanner.position() + 1;
-            scan_resources(scanner, "deployment.resources", |facts, text| {
-                each(&facts, text);
-                resources.push(Cow::Borrowed(text));
-            })?;
-            cut = Some((start, scanner.position() - 1));
-            Ok(())
-        })?;
-        header.check_schema_version()?;
-        let (head_end, tail_start) = cut.unwrap_or((text.len(), text.len()));
-        Ok(Deployment {
-            head: Cow::Borrowed(&text[..head_end]),
-            resources,
-            tail: Cow::Borrowed(&text[tail_start..]),
-        })
+        let mut cutter = Cutter::new(&scanner, each);
+        Header::scan(&mut scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
+        scanner.end().map_err(|flaw| Error::invalid("", flaw.to_string()))?;
+        Ok(cutter.end(&scanner))
+    }
+
+    /// The same for the document that comes next in `scanner`, which then stands behind it.
+    pub fn scan(
+        scanner: &mut Scanner<'a>,
+        each: impl FnMut(&ResourceFacts<'a>, &'a str),
+    ) -> Result<Deployment<'a>, Error> {
+        let mut cutter = Cutter::new(scanner, each);
+        Header::scan(scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
+        Ok(cutter.end(scanner))
+    }
+
+    /// The same for an inner `deployment`, without the document around it.
+    pub fn scan_inner(
+        scanner: &mut Scanner<'a>,
+        each: impl FnMut(&ResourceFacts<'a>, &'a str),
+    ) -> Result<Deployment<'a>, Error> {
+        let mut cutter = Cutter::new(scanner, each);
+        Header::default().scan_deployment(scanner, "deployment", &mut |scanner| cutter.cut(scanner))?;
+        Ok(cutter.end(scanner))
+    }
+
+    /// The document around an inner deployment; `features` is a JSON text.
+    pub fn wrapped(self, version: i64, features: Option<&str>) -> Result<Deployment<'a>, Error> {
+        let features = features.map_or(String::new(), |features| format!(r#","features":{features}"#));
+        let mut whole = Deployment {
+            head: Cow::Owned(format!(r#"{{"version":{version}{features},"deployment":{}"#, self.head)),
+            ..self
+        };
+        // Without resources all of it is the head.
+        match whole.tail.is_empty() {
+            true => whole.head += "}",
+            false => whole.tail += "}",
+        }
+        whole.header()?.check_schema_version()?;
+        Ok(whole)
     }
 
     /// The deployment of a stack that was never updated.
@@ -144,10 +165,40 @@ impl<'a> Deployment<'a> {
             _ => Ok(false),
         }
     }
+}
 
-    /// The URNs of all resources, each once.
-    pub fn urns(&self) -> Result<HashSet<Cow<'_, str>>, Error> {
-        self.resources.iter().map(|text| resource_facts(text).map(|facts| facts.urn)).collect()
+/// Cuts a text at its resources while it is stepped over.
+struct Cutter<'a, F> {
+    each: F,
+    /// Where the text begins.
+    start: usize,
+    resources: Vec<Cow<'a, str>>,
+    /// The text before the resources, and where it goes on behind them.
+    cut: Option<(&'a str, usize)>,
+}
+
+impl<'a, F: FnMut(&ResourceFacts<'a>, &'a str)> Cutter<'a, F> {
+    fn new(scanner: &Scanner<'a>, each: F) -> Cutter<'a, F> {
+        Cutter { each, start: scanner.position(), resources: Vec::new(), cut: None }
+    }
+
+    fn cut(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Error> {
+        let head_end = scanner.position() + 1;
+        scan_resources(scanner, "deployment.resources", |facts, text| {
+            (self.each)(&facts, text);
+            self.resources.push(Cow::Borrowed(text));
+        })?;
+        let text = scanner.text_since(self.start);
+        self.cut = Some((&text[..head_end - self.start], scanner.position() - 1));
+        Ok(())
+    }
+
+    fn end(self, scanner: &Scanner<'a>) -> Deployment<'a> {
+        let (head, tail) = match self.cut {
+            Some((head, tail_start)) => (head, scanner.text_since(tail_start)),
+            None => (scanner.text_since(self.start), ""),
+        };
+        Deployment { head: Cow::Borrowed(head), resources: self.resources, tail: Cow::Borrowed(tail) }
     }
 }
 
@@ -215,13 +266,15 @@ impl<'a> Header<'a> {
     /// Reads the header of a document that was cut into `head` and `tail`, see [`Deployment`].
     pub fn of(head: &'a str, tail: &'a str) -> Result<Header<'a>, Error> {
         let mut scanner = Scanner::new(head);
-        Header::scan(&mut scanner, &mut |scanner| {
+        let header = Header::scan(&mut scanner, &mut |scanner| {
             *scanner = Scanner::behind_value(tail, head.len());
             Ok(())
-        })
+        })?;
+        scanner.end().map_err(|flaw| Error::invalid("", flaw.to_string()))?;
+        Ok(header)
     }
 
-    /// Reads the document that comes in `scanner`, to its end.
+    /// Reads the document that comes next in `scanner`.
     fn scan(scanner: &mut Scanner<'a>, on_resources: OnResources<'_, 'a>) -> Result<Header<'a>, Error> {
         let broken = |flaw: Flaw| Error::invalid("", flaw.to_string());
         let mut header = Header::default();
@@ -240,7 +293,6 @@ impl<'a> Header<'a> {
                 _ => header.unknown_outer.push((key, scanner.value().map_err(broken)?)),
             }
         }
-        scanner.end().map_err(broken)?;
         if !has_deployment {
             return Err(Error::invalid("deployment", "must be an object; it is missing"));
         }

@@ -65,6 +65,11 @@ use self::upstream::{Opener, Pool};
 use crate::error::Error;
 use crate::observe::figures::GateFigures;
 
+/// The certificate of a CA of the server's own, in its folder.
+pub const LOCAL_CA: &str = "local-ca.pem";
+/// The key of that CA, beside it.
+pub const LOCAL_CA_KEY: &str = "local-ca.key";
+
 /// What the rest of the server says about a request whose head has been read, before its body is.
 #[derive(Debug)]
 pub enum Admission {

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::http::Response;
 use crate::limits;
 use crate::store;
-use crate::store::audit::{Audited, Event};
+use crate::store::audit::Event;
 use crate::store::key::{RenewStackKey, RotateKeys};
 
 /// Fingerprint and source of the master key, and the stack keys under it.
@@ -123,7 +123,7 @@ pub fn renew(app: &App, call: &mut Call) -> Result<Response, Error> {
     let _alone = app.keyring.begin_rotation();
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let event = call.stack_event(app.now_unix(), "key.renew", &stack_ref);
-    renew_stack(app, stack.id, &stack.uid, stack.key_sealed, Some(event))?;
+    renew_stack(app, stack.id, &stack.uid, stack.key_sealed, event)?;
     Response::json(&json!({ "stack": stack_ref.to_string() }))
 }
 
@@ -141,7 +141,8 @@ pub fn renew_used_up(app: &App, n_min: u64) -> Result<(), Error> {
         Ok(keys.into_iter().filter(|key| key.n_seals >= keyring::SEALS_TO_RENEW).collect::<Vec<_>>())
     })?;
     for key in used_up {
-        renew_stack(app, key.stack_id, &key.stack_uid, key.sealed, None)?;
+        let event = app.own_event("key.renew", &key.stack_name);
+        renew_stack(app, key.stack_id, &key.stack_uid, key.sealed, event)?;
         log::info!(
             "the key of stack {} was renewed, as it had sealed {} values",
             key.stack_name,
@@ -151,10 +152,10 @@ pub fn renew_used_up(app: &App, n_min: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn renew_stack(app: &App, stack_id: i64, uid: &str, old: Vec<u8>, event: Option<Event>) -> Result<(), Error> {
+fn renew_stack(app: &App, stack_id: i64, uid: &str, old: Vec<u8>, event: Event) -> Result<(), Error> {
     let (new, fingerprint) = app.keyring.renew_stack_key(uid, &old)?;
     let job = RenewStackKey { stack_id, old, new, fingerprint };
-    match app.store.write(Audited { job, entry: event.map(|event| app.entry(event)) })? {
+    match app.write_recorded(job, event)? {
         true => Ok(()),
         false => Err(Error::Busy),
     }

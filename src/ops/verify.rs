@@ -1,12 +1,16 @@
 //! Whether everything that is stored is as it was written.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::app::App;
 use crate::call::Call;
+use crate::crypto::hash_key::HashKey;
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::http::Response;
+use crate::store::audit::{self, chain::Chain};
 use crate::store::verify::{self, Report};
 use crate::store::{self, Store};
 
@@ -16,6 +20,18 @@ use crate::store::{self, Store};
 pub fn verify(store: &Store, keyring: &Keyring) -> Result<Report, Error> {
     let mut report = Report::default();
     store.read(|conn| verify::database(conn, &mut report))?;
+    let audit_key = Arc::new(HashKey::new(keyring.server(), audit::KEY));
+    match audit::walk(store, || Chain::new(Some(audit_key.clone()), None)) {
+        Ok(walked) => {
+            report.count("audit records", walked.n_records);
+            walked
+                .problem
+                .into_iter()
+                .for_each(|problem| report.problem(format!("the audit record: {problem}")));
+        }
+        Err(error) if store::is_damage(&error) => report.problem(format!("the audit record: {error}")),
+        Err(error) => return Err(error),
+    }
     for stack_id in store.read(verify::list_stacks)? {
         // A view of its own for each stack: a long one would keep the log from being folded.
         let done = store.read(|conn| {

@@ -28,7 +28,9 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         Found::Route(route, parameters) => {
             answer(app, route, parameters, request, door, &request_id, &mut user)
         }
-        Found::OtherMethod => Ok(errors::body(405, "this path has no such method")),
+        Found::OtherMethod(allowed) => {
+            Ok(errors::body(405, "this path has no such method").with_header("Allow", allowed.join(", ")))
+        }
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
     if let Err(error @ (Error::Internal { .. } | Error::Damaged(_) | Error::Unavailable(_))) = &result {
@@ -113,7 +115,8 @@ pub fn after_panic() -> Response {
 
 enum Found {
     Route(&'static Route, Vec<String>),
-    OtherMethod,
+    /// With the methods that the path has.
+    OtherMethod(Vec<&'static str>),
     Nothing,
 }
 
@@ -137,15 +140,15 @@ impl Found {
 
 fn find(method: Method, path: &str) -> Found {
     let Some(segments) = pattern::segments(path) else { return Found::Nothing };
-    let mut found = Found::Nothing;
+    let mut allowed = Vec::new();
     for route in ROUTES {
         let Some(parameters) = pattern::matches(route.pattern, &segments) else { continue };
         if route.method == method {
             return Found::Route(route, parameters);
         }
-        found = Found::OtherMethod;
+        allowed.push(route.method.as_str());
     }
-    found
+    if allowed.is_empty() { Found::Nothing } else { Found::OtherMethod(allowed) }
 }
 
 fn answer(

@@ -75,7 +75,12 @@ fn operation(route: &Route, shape: Option<&Shape>) -> Value {
         },
     });
     if let Some(request) = shape.map(|it| it.request).filter(|request| !request.is_empty()) {
-        operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": shape::schema(request) } } });
+        let (kind, shape) = match request.strip_prefix("form ") {
+            Some(fields) => ("application/x-www-form-urlencoded", fields),
+            None => ("application/json", request),
+        };
+        operation["requestBody"] =
+            json!({ "required": true, "content": { kind: { "schema": shape::schema(shape) } } });
     }
     operation
 }

@@ -11,7 +11,7 @@ pub struct Shape {
     pub summary: &'static str,
     /// Query parameters: name, shape, meaning.
     pub query: &'static [(&'static str, &'static str, &'static str)],
-    /// The body; empty if none is read.
+    /// The body; empty if none is read. `form` in front: the fields of an HTML form, otherwise JSON.
     pub request: &'static str,
     /// Answers to a call that went well; `text` for plain text, empty for no body.
     pub answers: &'static [(u16, &'static str)],
@@ -52,7 +52,7 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("NewToken", "{name?: string, description?: string, expires?: int, admin?: boolean, role?: string|null, stacks?: string[]|null}"),
     ("MadeToken", "{id: string, name: string, tokenValue: string, expires: int}"),
     ("AuditEvent", "{timestamp: int, event: string, description: string, user: UserInfo, sourceIP: string, tokenID: string, tokenName: string, authFailure: boolean}"),
-    ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string}"),
+    ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string, seal: string}"),
     ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
     ("Backup", "{name: string, place: string, bytes: int, madeAt: time|null, keyFingerprint: string, verifiedAt: time|null, problem: string|null, *: any}"),
     ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
@@ -119,7 +119,8 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, githubLogin: string, name: string, email: string, avatarUrl: string, organizations: Organization[], identities: string[], siteAdmin: boolean, tokenInfo?: {name: string, organization?: string}}")]),
     shape("getDefaultOrganization", "Users", "Where unqualified stack names go", &[], "", &[(200, "{gitHubLogin: string, messages: any[]}")]),
 
-    shape("exchangeToken", "Users", "A token of a trusted issuer for one of an organization (RFC 8693; the body is a form)", &[], "",
+    shape("exchangeToken", "Users", "A token of a trusted issuer for one of an organization (RFC 8693; the body is a form)", &[],
+        "form {grant_type: \"urn:ietf:params:oauth:grant-type:token-exchange\", subject_token_type: \"urn:ietf:params:oauth:token-type:id_token\", requested_token_type: \"urn:pulumi:token-type:access_token:organization\", audience: string, subject_token: string, expiration?: string}",
         &[(200, "{access_token: string, issued_token_type: string, token_type: string, expires_in: int, scope: string}"),
           (400, "{error: string, error_description: string, code: int, message: string}")]),
     shape("listPersonalTokens", "Users", "The caller's tokens", &[], "", TOKENS),
@@ -151,15 +152,15 @@ pub const SHAPES: &[Shape] = &[
     shape("createToken", "Administration", "Makes a token for a user; it is shown this once", &[], "NewToken", MADE_TOKEN),
     shape("deleteToken", "Administration", "Ends a token", &[], "", NOTHING),
     shape("listIssuers", "Administration", "Issuers whose tokens are exchanged", &[], "",
-        &[(200, "{issuers: {id: string, url: string, organization: string, audience: string, claims: {*: string}, role: Role, stacks: string[], lifetimeSecs: int}[]}")]),
+        &[(200, "{issuers: {id: string, url: string, organization: string, audience: string, claims: {*: string}, role: Role, stacks: string[], lifetimeSecs: int, keySetUrl: string|null}[]}")]),
     shape("addIssuer", "Administration", "Exchanges tokens of this issuer from now on", &[],
-        "{url: string, organization: string, audience?: string|null, claims: {*: string}, role: Role, stacks?: string[]|null, keySet: {keys: any[], *: any}, lifetimeSecs?: int|null}", &[(200, "{id: string}")]),
+        "{url: string, organization: string, audience?: string|null, claims: {*: string}, role: Role, stacks?: string[]|null, keySet?: {keys: any[], *: any}|null, keySetUrl?: string|null, discover?: boolean, lifetimeSecs?: int|null}", &[(200, "{id: string, keySetUrl: string|null}")]),
     shape("removeIssuer", "Administration", "Exchanges tokens of this issuer no more", &[], "", NOTHING),
     shape("getAuditRecords", "Administration", "Who did what, oldest first", AUDIT_RECORD_FILTER, "", &[(200, "{records: AuditRecord[], next: int|null}")]),
     shape("exportAuditRecords", "Administration", "Who did what, as CSV or CEF", AUDIT_RECORD_FILTER, "", &[(200, "text")]),
     shape("getAuditHead", "Administration", "Number and hash of the last record", &[], "", &[(200, "{sequence: int, hash: string}")]),
     shape("verifyAuditRecords", "Administration", "Whether no record was changed, lost or moved; without a body those of this server", &[("head", "string", "NUMBER:HASH of a record that must be there")], "any",
-        &[(200, "{isWhole: boolean, records: int, problem: string|null, head: {sequence: int, hash: string}|null}")]),
+        &[(200, "{isWhole: boolean, records: int, problem: string|null, head: {sequence: int, hash: string}|null, first: int|null, isFromStart: boolean, vouchedTo: int|null}")]),
     shape("listUserStacks", "Stacks", "Stacks that fit all filters, in the order of their names",
         &[("organization", "string", "Only of this one"), ("project", "string", "Only of this one"), ("tagName", "string", "Only with this tag"),
           ("tagValue", "string", "Only with this value of that tag"), ("continuationToken", "string", "From the page before")], "",

@@ -72,7 +72,8 @@ impl Due {
             return Ok(());
         }
         self.tried_unix = app.now_unix();
-        let made = backup::run(app, None, &mut Pace::gentle(is_stopped.clone()))?;
+        let event = app.own_event(backup::CREATE, "");
+        let made = backup::run(app, None, &mut Pace::gentle(is_stopped.clone()), event)?;
         log::info!(
             "backup {} of {} bytes was made, problem: {}",
             made["name"],

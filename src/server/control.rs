@@ -1,15 +1,14 @@
 //! The control socket beside the database: whoever may open it is the local administrator.
 
-use std::fs::{File, Permissions};
-use std::io::Result as IoResult;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Result as IoResult};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::edge::COMMON_FIELDS;
-use super::folder::PrivateFolder;
 use crate::app::App;
 use crate::call::Door;
 use crate::error::Error;
@@ -27,14 +26,11 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens. The socket is made where nobody else can see it, and gets its name once only its owner may open it.
-    pub fn start(app: &Arc<App>, folder: &PrivateFolder) -> Result<Control, Error> {
+    /// Listens.
+    pub fn start(app: &Arc<App>) -> Result<Control, Error> {
         let path = path(&app.config.db);
         let failed = |cause| Error::internal(format!("listen on {}", path.display()), cause);
-        let private = folder.socket("control");
-        let listener = UnixListener::bind(&private).map_err(failed)?;
-        std::fs::set_permissions(&private, Permissions::from_mode(0o600)).map_err(failed)?;
-        std::fs::rename(&private, &path).map_err(failed)?;
+        let listener = bind(&path).map_err(failed)?;
         let answering = app.clone();
         let answer = move |request: &mut Request| {
             let response = dispatch::dispatch(&answering, request, Door::Local);
@@ -60,18 +56,42 @@ fn path(db: &Path) -> PathBuf {
     path.into()
 }
 
+/// The socket is made where nobody else can see it, and gets its name once only its owner may open it.
+///
+/// That folder is beside it, for a rename cannot leave the file system: systemd's runtime directory is another one.
+fn bind(path: &Path) -> IoResult<UnixListener> {
+    let mut private = path.as_os_str().to_owned();
+    private.push("-new");
+    let private = PathBuf::from(private);
+    // One that is there was left by a crash: this server has the lock of the database.
+    match std::fs::remove_dir_all(&private) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let socket = private.join("socket");
+    let listener = in_folder(&socket, |path| UnixListener::bind(path))?;
+    std::fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
+    std::fs::rename(&socket, path)?;
+    std::fs::remove_dir(&private)?;
+    Ok(listener)
+}
+
 /// Opens the control socket of the server that runs on this database.
 pub fn connect(db: &Path) -> IoResult<UnixStream> {
-    let path = path(db);
-    match UnixStream::connect(&path) {
-        // Its path is too long for a socket: it is named through its folder.
-        Err(cause) if cause.kind() == std::io::ErrorKind::InvalidInput => {
+    in_folder(&path(db), |path| UnixStream::connect(path))
+}
+
+/// A socket with a path that is too long for one is named through its folder.
+fn in_folder<T>(path: &Path, open: impl Fn(&Path) -> IoResult<T>) -> IoResult<T> {
+    match open(path) {
+        Err(cause) if cause.kind() == ErrorKind::InvalidInput => {
             let parent =
                 path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let folder = File::open(parent)?;
             let name = path.file_name().unwrap_or_default();
-            UnixStream::connect(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+            open(&Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
         }
-        connected => connected,
+        opened => opened,
     }
 }

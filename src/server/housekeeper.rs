@@ -12,6 +12,7 @@ use crate::limits;
 use crate::ops;
 use crate::routes::access;
 use crate::state;
+use crate::store::audit::{self, Cut};
 use crate::store::retention::{self, DropEvents, DropOldVersions, DropPreviews};
 use crate::store::{Connection, Job};
 
@@ -28,7 +29,7 @@ impl Housekeeper {
         let ticks = tick(Duration::from_millis(limits::HOUSEKEEPING_MILLIS));
         let sweeps = tick(Duration::from_secs(limits::RETENTION_SECS));
         let run = move || {
-            log_failure(drop_old_everywhere(&app).and_then(|()| drop_past(&app)));
+            log_failure(drop_old_everywhere(&app).and_then(|()| sweep_past(&app)));
             loop {
                 let done = select! {
                     recv(stopped) -> _ => break log_failure(ops::key::renew_used_up(&app, 1)),
@@ -38,7 +39,7 @@ impl Housekeeper {
                     }
                     recv(sweeps) -> _ => {
                         log_failure(ops::key::renew_used_up(&app, 1));
-                        drop_old_everywhere(&app).and_then(|()| drop_past(&app))
+                        drop_old_everywhere(&app).and_then(|()| sweep_past(&app))
                     }
                     recv(to_warm) -> stack_id => stack_id.map_or(Ok(()), |stack_id| after_update(&app, stack_id)),
                 };
@@ -89,6 +90,12 @@ fn drop_old(app: &App, stack_id: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is given up for its age.
+fn sweep_past(app: &App) -> Result<(), Error> {
+    drop_past(app)?;
+    cut_audit(app)
+}
+
 /// Forgets events and previews that are older than the settings want.
 fn drop_past(app: &App) -> Result<(), Error> {
     let n_max = limits::RETENTION_VERSIONS_PER_JOB;
@@ -108,6 +115,23 @@ fn drop_past(app: &App) -> Result<(), Error> {
             |conn| retention::list_old_previews(conn, before_unix, n_max),
             |update_ids| DropPreviews { update_ids },
         )?;
+    }
+    Ok(())
+}
+
+/// Gives up records of the audit that are older than the settings want, once there is a day's worth of them.
+fn cut_audit(app: &App) -> Result<(), Error> {
+    let Some(keep_secs) = app.config.audit_keep_secs else { return Ok(()) };
+    let (before_unix, n_max) = (app.now_unix() - keep_secs, limits::AUDIT_CUT_ROWS);
+    let is_due = |conn: &Connection| audit::find_old(conn, before_unix - limits::AUDIT_CUT_SECS, n_max);
+    if app.store.read(is_due)?.is_none() {
+        return Ok(());
+    }
+    for _ in 0..limits::RETENTION_STACKS_PER_ROUND {
+        let entry = app.entry(app.own_event(audit::CUT, ""));
+        if app.store.write(Cut { before_unix, n_max, entry })? < n_max {
+            break;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::call::LOCAL_ADMIN;
 use crate::clock::{Clock, date_time};
 use crate::config::Config;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::unhex;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::ops::backup::archive::{Archive, Manifest};
@@ -22,6 +23,7 @@ use crate::store::audit::{Event, Who};
 use crate::store::backup::{Losses, list_lost, list_running, read_facts};
 use crate::store::key::SERVER_KEY;
 use crate::store::peek_meta;
+use crate::store::revoked::{self, Revoked, TakeAway};
 
 /// What is restored, and what is in the way of it.
 pub struct Request<'a> {
@@ -47,6 +49,9 @@ pub struct Restored {
     pub problems: Vec<String>,
     /// Updates that were running when it was made.
     pub n_ended: usize,
+    /// What was taken away since the backup, and is taken away here too; none if the old database did not come from
+    /// it, or cannot be read, with the reason.
+    pub revoked: Result<Option<Revoked>, String>,
     /// What is lost, and what is back that was taken away; none if the old database cannot be read, with the reason.
     pub lost: Result<Losses, String>,
 }
@@ -83,13 +88,18 @@ pub fn restore(config: &Config, request: &Request) -> Result<Restored, Error> {
             ),
         ));
     }
-    let n_ended = end_running(config, &db, &manifest, request.takes_damaged)?;
+    let revoked = match is_there {
+        true => find_revoked(config, &db, &manifest, &keyring).map_err(|cause| cause.to_string()),
+        false => Ok(None),
+    };
+    let to_take = revoked.as_ref().ok().cloned().flatten();
+    let n_ended = end_running(config, &db, &manifest, request.takes_damaged, to_take)?;
     let lost = match is_there {
         true => list_lost(&config.db, &db).map_err(|cause| cause.to_string()),
         false => Ok(Losses::default()),
     };
     let kept = exchange(&config.db, &db)?;
-    Ok(Restored { name, manifest, kept, problems, n_ended, lost })
+    Ok(Restored { name, manifest, kept, problems, n_ended, revoked, lost })
 }
 
 /// Checks a backup as a restore would, and changes nothing. Answers its name, manifest and what is not right.
@@ -157,9 +167,30 @@ fn open_key(config: &Config, db: &Path, manifest: &Manifest) -> Result<Keyring, 
     })
 }
 
+/// What was taken away in the old database since the backup.
+fn find_revoked(
+    config: &Config,
+    db: &Path,
+    manifest: &Manifest,
+    keyring: &Keyring,
+) -> Result<Option<Revoked>, Error> {
+    let head = manifest.audit_head.as_ref();
+    let hash = head.and_then(|head| unhex(&head.hash)).unwrap_or_default();
+    let head = head.map(|head| (head.sequence as i64, hash.as_slice()));
+    revoked::find(&config.db, db, head, &keyring.server().keyed_hasher("row"))
+}
+
 /// Ends the updates that were running when the backup was made: their leases open nothing any more, and what they had
 /// reported is the state, as at the end of any update whose CLI is gone.
-fn end_running(config: &Config, db: &Path, manifest: &Manifest, takes_damaged: bool) -> Result<usize, Error> {
+///
+/// What was revoked since is revoked in the same go, with a record of it.
+fn end_running(
+    config: &Config,
+    db: &Path,
+    manifest: &Manifest,
+    takes_damaged: bool,
+    revoked: Option<Revoked>,
+) -> Result<usize, Error> {
     let data = Data::open(Config { db: db.to_path_buf(), ..config.clone() }, Clock::default())?;
     let app = &data.app;
     let running = app.store.read(list_running)?;
@@ -182,8 +213,16 @@ fn end_running(config: &Config, db: &Path, manifest: &Manifest, takes_damaged: b
         };
         state::end(app, *update_id, &ending)?;
     }
-    let detail = format!("{} updates that were running were ended", running.len());
-    app.record(event("backup.restore", &manifest.made_at, detail))?;
+    let Revoked { tokens, users, grants } = revoked.unwrap_or_default();
+    let detail = format!(
+        "{} updates that were running were ended; taken away as before: {} tokens, {} users, {} grants",
+        running.len(),
+        tokens.len(),
+        users.len(),
+        grants.len()
+    );
+    let job = TakeAway(Revoked { tokens, users, grants });
+    app.write_recorded(job, event("backup.restore", &manifest.made_at, detail))?;
     data.close();
     Ok(running.len())
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Job, Tx, grant, mac, token};
+use super::{Job, Tx, grant, mac, token, total};
 use crate::crypto::token::TokenHash;
 use crate::domain::access::Grant;
 use crate::domain::name::OrgName;
@@ -53,11 +53,14 @@ impl Job for AddUser {
     type Output = bool;
 
     fn run(self, tx: &mut Tx) -> Result<bool, Error> {
-        let is_first = !has_users(tx.conn)?;
+        let is_first = count_users(tx.conn)? == 0;
         if is_first && !self.is_admin {
             let why = "the first user must be an administrator of the server, for nobody else could make the \
                        next one: add --admin";
             return Err(Error::invalid("admin", why));
+        }
+        if is_first && has_users(tx.conn)? {
+            begin_anew(tx)?;
         }
         let name = self.name.as_str();
         let account_id = insert(tx, name, "user", self.is_admin, self.now_unix)?;
@@ -85,6 +88,19 @@ impl Job for AddUser {
         )?;
         Ok(is_first)
     }
+}
+
+/// All users were lost, and the administrator of this machine makes the first one again. What they left behind must
+/// not become somebody else's.
+fn begin_anew(tx: &Tx) -> Result<(), Error> {
+    total::start_again(tx, total::USERS)?;
+    for sql in [
+        "DELETE FROM tokens WHERE account_id NOT IN (SELECT id FROM accounts)",
+        "DELETE FROM grants WHERE account_id NOT IN (SELECT id FROM accounts)",
+    ] {
+        tx.conn.execute(sql, [])?;
+    }
+    Ok(())
 }
 
 /// What stacks of the open mode belong to stays an organization.
@@ -188,10 +204,22 @@ fn insert(tx: &Tx, name: &str, kind: &str, is_admin: bool, now_unix: i64) -> Res
     Ok(tx.conn.prepare_cached(SQL)?.insert((name, kind, is_admin, now_unix))?)
 }
 
-/// Whether there is a user; if not, the server is in its open mode.
+/// Whether there must be a user; if not, the server is in its open mode.
+///
+/// This asks what was counted: rows that were lost, or deleted by hand, open nothing.
 pub fn has_users(conn: &Connection) -> Result<bool, Error> {
-    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = 'user')";
+    Ok(total::expected(conn, total::USERS)? > 0)
+}
+
+/// Users that are there.
+pub fn count_users(conn: &Connection) -> Result<i64, Error> {
+    const SQL: &str = "SELECT count(*) FROM accounts WHERE kind = 'user'";
     Ok(conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?)
+}
+
+/// Errors: `Damaged` if users were lost.
+pub fn check_total(conn: &Connection) -> Result<(), Error> {
+    total::check(conn, total::USERS, count_users(conn)?)
 }
 
 const COLUMNS: &str = "id, name, kind = 'organization', is_admin, is_disabled, created_at_unix";

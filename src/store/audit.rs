@@ -1,17 +1,27 @@
-//! The audit record: a chain of rows, each under a keyed hash that covers the one before it.
+//! The audit record: a chain of rows. The hash of each covers the one before it, and each is sealed with a keyed hash.
+
+pub mod chain;
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use sha2::{Digest, Sha256};
 
-use super::{Job, Tx};
+use self::chain::{Chain, Walked};
+use super::{Job, Store, Tx};
 use crate::crypto::hash_key::HashKey;
+use crate::crypto::{hex, unhex};
 use crate::error::Error;
+use crate::limits;
 
+/// What the key of the seals is made for.
+pub const KEY: &str = "audit";
 /// What `action` says of a call that was not allowed.
 pub const DENIED: &str = "access.denied";
 /// What `action` says of a caller who comes anew, or from a new address.
 pub const SIGN_IN: &str = "user.sign-in";
+/// What `action` says of records that were given up for their age.
+pub const CUT: &str = "audit.cut";
 /// What the hash of the first record covers in place of a predecessor's.
 const BEFORE_THE_FIRST: [u8; 32] = [0; 32];
 
@@ -112,19 +122,37 @@ pub struct Record {
     pub result: String,
     /// What else there is to say.
     pub detail: String,
-    /// Keyed hash of this record and the hash before it.
+    /// SHA-256 over the hash before it and this record.
     pub hash: Vec<u8>,
+    /// Keyed hash of that.
+    pub seal: Vec<u8>,
 }
 
 impl Record {
     /// The hash that this record must have after one with the hash `before`.
-    pub fn expected_hash(&self, key: &HashKey, before: &[u8]) -> [u8; 32] {
+    pub fn hash_after(&self, before: &[u8]) -> [u8; 32] {
         let Who { at_unix, actor, token, token_uid, address, request_id } = &self.who;
         let fields = (self.sequence, at_unix, actor, token, token_uid, address);
         let more = (&self.action, &self.org, &self.target, &self.result, &self.detail, request_id);
         let text = serde_json::to_string(&(fields, more)).expect("texts and numbers");
-        key.hash(&[before, text.as_bytes()])
+        Sha256::new_with_prefix(before).chain_update(text).finalize().into()
     }
+
+    /// What nobody without the key can make for this hash.
+    pub fn seal_with(&self, key: &HashKey) -> [u8; 32] {
+        key.hash(&[&self.hash])
+    }
+}
+
+/// A place in the record: `NUMBER:HASH`.
+pub fn place(sequence: i64, hash: &[u8]) -> String {
+    format!("{sequence}:{}", hex(hash))
+}
+
+/// The other way; none if it is not such a text.
+pub fn parse_place(text: &str) -> Option<(i64, Vec<u8>)> {
+    let (number, hash) = text.split_once(':')?;
+    Some((number.parse().ok()?, unhex(hash)?))
 }
 
 /// Adds a record to the chain.
@@ -140,17 +168,19 @@ pub fn append(tx: &Tx, entry: Entry) -> Result<(), Error> {
         result,
         detail,
         hash: Vec::new(),
+        seal: Vec::new(),
     };
-    record.hash = record.expected_hash(&entry.key, &before).to_vec();
+    record.hash = record.hash_after(&before).to_vec();
+    record.seal = record.seal_with(&entry.key).to_vec();
     insert(tx, &record)
 }
 
 fn insert(tx: &Tx, record: &Record) -> Result<(), Error> {
     const SQL: &str = "
         INSERT INTO audit (sequence, at_unix, actor, token, token_uid, address, action, org, target, result,
-                           detail, request_id, hash)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    let Record { sequence, who, action, org, target, result, detail, hash } = record;
+                           detail, request_id, hash, seal)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let Record { sequence, who, action, org, target, result, detail, hash, seal } = record;
     tx.conn.prepare_cached(SQL)?.execute(rusqlite::params![
         sequence,
         who.at_unix,
@@ -164,9 +194,90 @@ fn insert(tx: &Tx, record: &Record) -> Result<(), Error> {
         result,
         detail,
         who.request_id,
-        hash
+        hash,
+        seal
     ])?;
     Ok(())
+}
+
+/// Gives up records for their age, from the oldest on, and records which. The last of all stays.
+///
+/// What is left is a chain still: the record of the cut has number and hash of the last one that went.
+pub struct Cut {
+    /// Those from before this time go, up to the first that is younger.
+    pub before_unix: i64,
+    /// At most so many, for others wait.
+    pub n_max: i64,
+    /// The record of it; its detail is filled in.
+    pub entry: Entry,
+}
+
+impl Job for Cut {
+    const NAME: &'static str = "cut_audit";
+    /// How many went.
+    type Output = i64;
+
+    fn run(self, tx: &mut Tx) -> Result<i64, Error> {
+        let Some((oldest, last)) = find_old(tx.conn, self.before_unix, self.n_max)? else { return Ok(0) };
+        const HASH: &str = "SELECT hash FROM audit WHERE sequence = ?1";
+        let hash: Vec<u8> = tx.conn.prepare_cached(HASH)?.query_row([last], |row| row.get(0))?;
+        tx.conn.prepare_cached("DELETE FROM audit WHERE sequence <= ?1")?.execute([last])?;
+        let mut entry = self.entry;
+        entry.event.target = format!("records {oldest} to {last}");
+        entry.event.detail = place(last, &hash);
+        append(tx, entry)?;
+        Ok(last + 1 - oldest)
+    }
+}
+
+/// The numbers of the first and the last record that are older than this time, of the oldest `n_max`.
+pub fn find_old(conn: &Connection, before_unix: i64, n_max: i64) -> Result<Option<(i64, i64)>, Error> {
+    const OLDEST: &str = "SELECT min(sequence), max(sequence) FROM audit";
+    let ends: (Option<i64>, Option<i64>) =
+        conn.prepare_cached(OLDEST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(oldest), Some(newest)) = ends else { return Ok(None) };
+    const YOUNGER: &str = "
+        SELECT sequence FROM audit WHERE at_unix >= ?1 AND sequence < ?2 ORDER BY sequence LIMIT 1";
+    let end = newest.min(oldest + n_max);
+    let younger: Option<i64> =
+        conn.prepare_cached(YOUNGER)?.query_row((before_unix, end), |row| row.get(0)).optional()?;
+    let last = younger.unwrap_or(end) - 1;
+    Ok((last >= oldest).then_some((oldest, last)))
+}
+
+/// Walks along all that is stored.
+pub fn walk(store: &Store, chain: impl Fn() -> Chain) -> Result<Walked, Error> {
+    const OLDEST: &str = "SELECT min(sequence) FROM audit";
+    let find_oldest = |conn: &Connection| -> Result<Option<i64>, Error> {
+        Ok(conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0))?)
+    };
+    loop {
+        let oldest = store.read(find_oldest)?;
+        let walked = walk_once(store, chain())?;
+        // What was given up meanwhile would be found missing.
+        if walked.problem.is_none() || store.read(find_oldest)? == oldest {
+            return Ok(walked);
+        }
+    }
+}
+
+/// A page at a time: a long view would keep the log from being folded.
+fn walk_once(store: &Store, mut chain: Chain) -> Result<Walked, Error> {
+    let (mut after, n_max) = (0, limits::AUDIT_PAGE_ROWS);
+    loop {
+        let records = store.read(|conn| list(conn, &Filter::default(), Some(after), false, n_max))?;
+        let is_last = records.len() < n_max;
+        after = records.last().map_or(after, |last| last.sequence);
+        records.into_iter().for_each(|record| chain.take(record));
+        if is_last {
+            break;
+        }
+    }
+    let mut walked = chain.end();
+    if let (None, false, Some(first)) = (&walked.problem, walked.is_from_start, walked.first) {
+        walked.problem = Some(format!("records 1 to {} are missing", first - 1));
+    }
+    Ok(walked)
 }
 
 /// Number and hash of the last record.
@@ -223,7 +334,7 @@ pub fn list(
 }
 
 const COLUMNS: &str = "sequence, at_unix, actor, token, token_uid, address, action, org, target, result,
-    detail, request_id, hash";
+    detail, request_id, hash, seal";
 
 fn from_row(row: &Row) -> rusqlite::Result<Record> {
     Ok(Record {
@@ -242,40 +353,6 @@ fn from_row(row: &Row) -> rusqlite::Result<Record> {
         result: row.get(9)?,
         detail: row.get(10)?,
         hash: row.get(12)?,
+        seal: row.get(13)?,
     })
-}
-
-/// Follows a chain, record by record.
-pub struct Chain {
-    key: Arc<HashKey>,
-    last: Option<(i64, Vec<u8>)>,
-}
-
-impl Chain {
-    /// A chain that may begin anywhere: the first record is taken as it is, unless it has the number 1.
-    pub fn new(key: Arc<HashKey>) -> Chain {
-        Chain { key, last: None }
-    }
-
-    /// The next record, in order. Errors: a sentence on what is wrong with it.
-    pub fn follow(&mut self, record: &Record) -> Result<(), String> {
-        let number = record.sequence;
-        let before = match &self.last {
-            Some((last, _)) if number != last + 1 => {
-                return Err(format!("record {} is missing: after {last} comes {number}", last + 1));
-            }
-            Some((_, hash)) => Some(hash.clone()),
-            None if number == 1 => Some(BEFORE_THE_FIRST.to_vec()),
-            None => None,
-        };
-        let is_right =
-            before.is_none_or(|before| record.expected_hash(&self.key, &before)[..] == record.hash[..]);
-        self.last = Some((number, record.hash.clone()));
-        is_right.then_some(()).ok_or_else(|| format!("record {number} is not what was recorded"))
-    }
-
-    /// Number and hash of the last record.
-    pub fn head(&self) -> Option<(i64, &[u8])> {
-        self.last.as_ref().map(|(number, hash)| (*number, hash.as_slice()))
-    }
 }

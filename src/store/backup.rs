@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::{Job, Tx, key, meta};
 use crate::error::Error;
+use crate::limits;
 
 /// Steps of SQLite's machine between two looks at whether to go on; a row takes about five.
 const STEPS_BETWEEN_LOOKS: i32 = 200;
@@ -183,8 +184,18 @@ impl Job for RecordBackup {
             self.0;
         let row = (name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem);
         tx.conn.prepare_cached(SQL)?.execute(row)?;
-        Ok(())
+        forget_failed(tx)
     }
+}
+
+/// Attempts that left no file are of no use for long; a place that is full for a month would leave thousands.
+fn forget_failed(tx: &Tx) -> Result<(), Error> {
+    const SQL: &str = "
+        DELETE FROM backups
+        WHERE n_bytes = 0 AND problem IS NOT NULL AND id NOT IN (
+            SELECT id FROM backups WHERE n_bytes = 0 AND problem IS NOT NULL ORDER BY made_at_unix DESC, id DESC LIMIT ?1)";
+    tx.conn.prepare_cached(SQL)?.execute([limits::FAILED_BACKUPS_MAX])?;
+    Ok(())
 }
 
 /// Forgets backups that are deleted.

@@ -17,7 +17,7 @@ pub struct SaveCheckpoint {
     pub expected_sequence: Option<i64>,
     /// Its own number; 0 for a plain checkpoint.
     pub sequence: i64,
-    /// SHA-256 of the text.
+    /// To know a repeat by.
     pub hash: [u8; 32],
     /// The deployment.
     pub deployment: Encoded,
@@ -49,7 +49,7 @@ impl Job for SaveCheckpoint {
 
 /// A stored checkpoint.
 pub struct Checkpoint {
-    /// SHA-256 of its text.
+    /// To know a repeat by: a keyed hash, or the SHA-256 that a delta announced.
     pub hash: Vec<u8>,
     /// The deployment.
     pub deployment_id: i64,

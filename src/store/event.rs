@@ -180,15 +180,19 @@ pub fn list(
     update: &Update,
     from_sequence: i64,
 ) -> Result<Vec<EventBatch>, Error> {
-    // The body is in no index: what is counted is what the list below reads.
-    const COUNT: &str = "SELECT count(*) FROM events WHERE update_id = ?1 AND body IS NOT NULL";
+    // The body is in no index: what is counted is what the list below reads. SQLite believes the schema that no column
+    // is null, but not that it has the type: the rows of another tree's page have other columns.
+    const COUNT: &str = "
+        SELECT count(*) FROM events
+        WHERE update_id = ?1 AND typeof(body) = 'blob' AND typeof(last_sequence) = 'integer'";
     let n_rows: i64 = conn.prepare_cached(COUNT)?.query_row([update.id], |row| row.get(0))?;
     if n_rows != update.n_event_rows {
         return Err(damaged(&events_of(&update.uid)));
     }
+    // Nor is the list looked up in an index that may have lost some of them.
     const SQL: &str = "
         SELECT first_sequence, last_sequence, hash, body FROM events
-        WHERE update_id = ?1 AND last_sequence >= ?2
+        WHERE update_id = ?1 AND +last_sequence >= ?2
         ORDER BY first_sequence LIMIT ?3";
     let mut statement = conn.prepare_cached(SQL)?;
     let mut rows = statement.query((update.id, from_sequence, limits::EVENT_PAGE_ROWS + 1))?;

@@ -24,10 +24,33 @@ pub struct Issuer {
     pub role: Role,
     /// On these stacks.
     pub patterns: Vec<Pattern>,
-    /// The issuer's public keys, as JSON.
-    pub key_set: String,
+    /// The issuer's public keys.
+    pub keys: Keys,
     /// The most that a token of ours lives.
     pub lifetime_secs: i64,
+}
+
+/// Where the public keys of an issuer are.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// Here: a key set, as JSON.
+    Set(String),
+    /// At this address, where they are fetched when they are needed.
+    At(String),
+}
+
+impl Keys {
+    /// Set and address as they are stored; one of them is empty.
+    fn columns(&self) -> (&str, &str) {
+        match self {
+            Keys::Set(text) => (text, ""),
+            Keys::At(url) => ("", url),
+        }
+    }
+
+    fn from_columns(set: String, url: String) -> Keys {
+        if url.is_empty() { Keys::Set(set) } else { Keys::At(url) }
+    }
 }
 
 /// Trusts an issuer. Errors: `NotFound` for an unknown organization; `Conflict` if there are too many.
@@ -43,7 +66,7 @@ impl Job for AddIssuer {
     type Output = ();
 
     fn run(self, tx: &mut Tx) -> Result<(), Error> {
-        let Issuer { uid, url, org, audience, claims, role, patterns, key_set, lifetime_secs } = self.issuer;
+        let Issuer { uid, url, org, audience, claims, role, patterns, keys, lifetime_secs } = self.issuer;
         if !account::find(tx.conn, &org)?.is_some_and(|account| account.is_org && account.name == org) {
             return Err(account::org_not_found(&org));
         }
@@ -52,8 +75,9 @@ impl Job for AddIssuer {
         }
         const SQL: &str = "
             INSERT INTO issuers (uid, url, org, audience, claims, role, patterns, key_set,
-                                 lifetime_secs, created_at_unix)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                                 key_set_url, lifetime_secs, created_at_unix)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let (key_set, key_set_url) = keys.columns();
         tx.conn.prepare_cached(SQL)?.execute((
             uid,
             url,
@@ -63,6 +87,7 @@ impl Job for AddIssuer {
             role.as_str(),
             token::patterns_to_json(&patterns),
             key_set,
+            key_set_url,
             lifetime_secs,
             self.now_unix,
         ))?;
@@ -88,7 +113,7 @@ impl Job for RemoveIssuer {
     }
 }
 
-const COLUMNS: &str = "uid, url, org, audience, claims, role, patterns, key_set, lifetime_secs";
+const COLUMNS: &str = "uid, url, org, audience, claims, role, patterns, key_set, lifetime_secs, key_set_url";
 
 /// All of them, in the order in which they were added.
 pub fn list(conn: &Connection) -> Result<Vec<Issuer>, Error> {
@@ -121,7 +146,7 @@ fn from_row(row: &Row) -> rusqlite::Result<Result<Issuer, Error>> {
         claims: row.get(4)?,
         role,
         patterns,
-        key_set: row.get(7)?,
+        keys: Keys::from_columns(row.get(7)?, row.get(9)?),
         lifetime_secs: row.get(8)?,
     }))
 }

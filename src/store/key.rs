@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Job, Tx, meta, stack};
+use super::{Job, Tx, meta, total};
 use crate::error::Error;
 
 /// The name of the server's own key, sealed with the master key.
@@ -28,7 +28,7 @@ impl Job for SetServerKey {
         }
         meta::set(tx, SERVER_KEY, &self.server_key)?;
         meta::set(tx, FINGERPRINT, self.fingerprint.as_bytes())?;
-        stack::start_total(tx)?;
+        total::start(tx)?;
         Ok(true)
     }
 }

@@ -20,6 +20,24 @@ pub fn find(conn: &Connection, name: &str) -> Result<Option<Vec<u8>>, Error> {
     Ok(conn.prepare_cached(SQL)?.query_row([name], |row| row.get(0)).optional()?)
 }
 
+/// The settings of the last start, as JSON.
+pub const SETTINGS: &str = "settings";
+
+/// Remembers the settings of this start.
+pub struct SetSettings {
+    /// As JSON.
+    pub settings: Vec<u8>,
+}
+
+impl Job for SetSettings {
+    const NAME: &'static str = "set_settings";
+    type Output = ();
+
+    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+        set(tx, SETTINGS, &self.settings)
+    }
+}
+
 /// Does nothing, durably: its answer proves that the writer lives.
 pub struct Ping;
 

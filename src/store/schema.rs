@@ -151,7 +151,7 @@ CREATE TABLE journal (
 -- The last checkpoint of a running update.
 CREATE TABLE checkpoints (
     update_id     INTEGER PRIMARY KEY REFERENCES updates(id) ON DELETE CASCADE,
-    hash          BLOB NOT NULL,            -- SHA-256 of the text
+    hash          BLOB NOT NULL,            -- to know a repeat by
     deployment_id INTEGER NOT NULL REFERENCES deployments(id) DEFERRABLE INITIALLY DEFERRED,
     mac           BLOB
 ) STRICT;
@@ -213,6 +213,13 @@ CREATE TABLE accounts (
     mac             BLOB
 ) STRICT;
 
+CREATE TRIGGER users_count_insert AFTER INSERT ON accounts WHEN new.kind = 'user' BEGIN
+    UPDATE totals SET n = n + 1 WHERE name = 'users';
+END;
+CREATE TRIGGER users_count_delete AFTER DELETE ON accounts WHEN old.kind = 'user' BEGIN
+    UPDATE totals SET n = n - 1 WHERE name = 'users';
+END;
+
 -- What users may do, beside all in their personal organization.
 CREATE TABLE grants (
     account_id      INTEGER NOT NULL REFERENCES accounts(id) ON DELETE CASCADE,
@@ -256,14 +263,15 @@ CREATE TABLE issuers (
     claims          TEXT NOT NULL,          -- JSON object: claim to pattern
     role            TEXT NOT NULL,
     patterns        TEXT NOT NULL,          -- JSON array of texts
-    key_set         TEXT NOT NULL,          -- JSON: the public keys
+    key_set         TEXT NOT NULL,          -- JSON: the public keys; empty if they are fetched
+    key_set_url     TEXT NOT NULL,          -- where they are fetched from; empty if they are not
     lifetime_secs   INTEGER NOT NULL,       -- the most that a token of ours lives
     created_at_unix INTEGER NOT NULL,
     mac             BLOB
 ) STRICT;
 CREATE INDEX issuers_by_url ON issuers(url);
 
--- Who did what. Each row's hash covers the row and the hash before it, under a key that is not in here in clear.
+-- Who did what. Each row's hash covers the row and the hash before it.
 CREATE TABLE audit (
     sequence   INTEGER PRIMARY KEY,
     at_unix    INTEGER NOT NULL,
@@ -277,7 +285,8 @@ CREATE TABLE audit (
     result     TEXT NOT NULL,
     detail     TEXT NOT NULL,
     request_id TEXT NOT NULL,
-    hash       BLOB NOT NULL
+    hash       BLOB NOT NULL,               -- SHA-256
+    seal       BLOB NOT NULL                -- of the hash, under a key that is not in here in clear
 ) STRICT;
 CREATE INDEX audit_by_org ON audit(org, sequence);
 ";

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::version::{self, Encoded};
-use super::{Job, Tx, key, mac, update};
+use super::{Job, Tx, key, mac, total, update};
 use crate::domain::access::Rights;
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
@@ -394,28 +394,12 @@ pub fn list(
     Ok(lines.collect::<Result<_, _>>()?)
 }
 
-/// Begins to count the stacks of a new database.
-pub fn start_total(tx: &Tx) -> Result<(), Error> {
-    tx.conn.execute("INSERT INTO totals (name, n) VALUES ('stacks', 0)", [])?;
-    Ok(())
-}
-
 /// Whether there are as many stacks as were made, by the index that the list uses. A list that lacks one would look
 /// like all there is.
 pub fn check_total(conn: &Connection) -> Result<(), Error> {
-    let sql = format!(
-        "SELECT n, (SELECT count(*) FROM stacks WHERE (org, project, name) > ('', '', '')), {} FROM totals WHERE name = 'stacks'",
-        mac::check("totals", "")
-    );
-    let counts: Option<(i64, i64)> =
-        conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    match counts {
-        None => Err(Error::Damaged("the number of stacks is missing".into())),
-        Some((expected, there)) if expected != there => {
-            Err(Error::Damaged(format!("there are {there} stacks, and should be {expected}")))
-        }
-        Some(_) => Ok(()),
-    }
+    const SQL: &str = "SELECT count(*) FROM stacks WHERE (org, project, name) > ('', '', '')";
+    let there = conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?;
+    total::check(conn, total::STACKS, there)
 }
 
 type FromRow<T> = rusqlite::Result<Result<T, Error>>;

@@ -184,7 +184,7 @@ impl Job for RenewLease {
 pub struct Progress {
     /// Rows of the journal.
     pub last_journal_row: i64,
-    /// SHA-256 of the last checkpoint's text, if any.
+    /// That of the last checkpoint, if any.
     pub checkpoint_hash: Option<Vec<u8>>,
 }
 
@@ -310,7 +310,7 @@ fn delivered_hashes(conn: &Connection, update_id: i64) -> Result<Vec<u8>, Error>
     Ok(hashes.iter().filter_map(|hash| hash.first_chunk::<16>()).flatten().copied().collect())
 }
 
-/// Whether a batch or checkpoint with this SHA-256 was taken before the update ended.
+/// Whether a batch or checkpoint with this hash was taken before the update ended.
 pub fn was_delivered(conn: &Connection, update_id: i64, hash: &[u8; 32]) -> Result<bool, Error> {
     let sql = format!("SELECT delivered, {} FROM updates WHERE id = ?1", mac::check("updates", ""));
     let delivered: Option<Vec<u8>> = conn.prepare_cached(&sql)?.query_row([update_id], |row| row.get(0))?;

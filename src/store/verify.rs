@@ -8,7 +8,7 @@ use super::mac::{GUARDED, Guarded};
 use super::sketch::Sketch;
 use super::stack::{self, Stack};
 use super::update::{self, Update};
-use super::{event, history, journal, mark, program};
+use super::{account, event, history, journal, mark, program};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
@@ -67,7 +67,9 @@ pub fn database(conn: &Connection, report: &mut Report) -> Result<(), Error> {
         report.keep(&format!("table {}", guarded.table), rows)?;
     }
     let total = stack::check_total(conn);
-    report.keep(&"the list of stacks", total)
+    report.keep(&"the list of stacks", total)?;
+    let total = account::check_total(conn);
+    report.keep(&"the list of users", total)
 }
 
 fn structure(conn: &Connection, report: &mut Report) -> Result<(), Error> {

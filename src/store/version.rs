@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
+use sha2::Digest as _;
 
 use super::chunk::{self, Bond, Member, RunHash};
 use super::packed::{pack, write_number, zigzag};
@@ -13,7 +14,7 @@ use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::{Deployment, Header};
 use crate::domain::digest::{Digest, Digester, Digests};
 use crate::domain::leak::{self, Leak, Marks};
-use crate::domain::resource::resource_facts;
+use crate::domain::resource::{ResourceFacts, resource_facts};
 use crate::error::Error;
 
 /// A deployment that is to be stored.
@@ -196,12 +197,31 @@ pub fn digester(key: &StackKey) -> Digester {
     Digester::new(key.keyed_hasher("urn"), key.keyed_hasher("text"))
 }
 
-/// Cuts a deployment document, and makes the digests of its resources on the way.
-pub fn parse<'t>(text: &'t str, key: &StackKey) -> Result<(Deployment<'t>, Digests), Error> {
+/// Makes the digests of a deployment's resources while `cut` cuts it.
+pub fn digest_while<'t>(
+    key: &StackKey,
+    cut: impl FnOnce(&mut dyn FnMut(&ResourceFacts<'t>, &'t str)) -> Result<Deployment<'t>, Error>,
+) -> Result<(Deployment<'t>, Digests), Error> {
     let mut digester = digester(key);
     let mut digests = Digests::default();
-    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text);
-    Ok((Deployment::parse_with(text, each)?, digests))
+    let deployment = cut(&mut |facts, text| digester.push(&mut digests, facts, text))?;
+    Ok((deployment, digests))
+}
+
+/// Cuts a deployment document, and makes the digests of its resources on the way.
+pub fn parse<'t>(text: &'t str, key: &StackKey) -> Result<(Deployment<'t>, Digests), Error> {
+    digest_while(key, |each| Deployment::parse_with(text, each))
+}
+
+/// A keyed hash of a deployment's text, of whose resources `digests` are.
+pub fn hash(key: &StackKey, deployment: &Deployment<'_>, digests: &Digests) -> [u8; 32] {
+    let mut hasher = key.keyed_hasher("deployment");
+    for part in [&deployment.head, &deployment.tail] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(&**part);
+    }
+    digests.iter().for_each(|digest| hasher.update(digest.text));
+    hasher.finalize().into()
 }
 
 /// The digests of a deployment's resources.

@@ -141,3 +141,41 @@ fn a_ci_job_logs_in_with_the_token_of_its_own_system() {
     job.up().ok();
     job.pulumi(&["stack", "init", "acme/api/dev"]).fails();
 }
+
+#[test]
+#[cfg(feature = "tls")]
+fn a_ci_job_logs_in_by_the_keys_that_its_system_publishes() {
+    use crate::oidc::{Signer, now_unix};
+    use crate::published::Published;
+
+    let folder = crate::process::TempDir::new("published");
+    let published = Published::start(folder.path());
+    let ca = published.ca.to_str().expect("UTF-8");
+    let Some(site) = Site::start_with(&["--issuer-ca-file", ca]) else { return };
+    server(&site, &["user", "add", "alice", "--admin"]);
+    server(&site, &["org", "add", "acme"]);
+    let (first, second) = (Signer::p256(), Signer::ed25519());
+    published.publish(&[first.jwk("1")]);
+    let (issuer, keys) = (published.url(""), published.url("/keys"));
+    let rule = ["--claim", "sub=repo:acme/*", "--role", "update", "--org", "acme"];
+    server(&site, &[&["issuer", "add", &issuer, "--jwks-url", &keys], &rule[..]].concat());
+
+    let job = site.project("web").without("PULUMI_BACKEND_URL").without("PULUMI_ACCESS_TOKEN");
+    let login = |signer: &Signer, kid: &str| {
+        let claims = json!({ "iss": issuer, "aud": "urn:pulumi:org:acme", "sub": "repo:acme/web", "exp": now_unix() + 300 });
+        let token = signer.sign(kid, &claims);
+        job.pulumi(&["login", &site.server.url(), "--oidc-token", &token, "--oidc-org", "acme"])
+    };
+    login(&second, "2").fails();
+    login(&first, "1").ok();
+    let me = job.pulumi(&["whoami", "--verbose", "--json"]).ok().json();
+    assert_eq!(me["user"], "acme", "{me}");
+    // The site was asked a moment ago; the new key is looked for when the next moment has come.
+    published.publish(&[second.jwk("2")]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !login(&second, "2").is_ok() {
+        assert!(std::time::Instant::now() < deadline, "{}", site.server.log());
+        std::thread::sleep(std::time::Duration::from_millis(1000));
+    }
+    login(&first, "1").fails();
+}

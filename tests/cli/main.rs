@@ -20,6 +20,10 @@ mod oidc;
 #[path = "../server/support/process.rs"]
 #[allow(dead_code)] // Each target uses its own part of it.
 mod process;
+#[cfg(feature = "tls")]
+#[path = "../server/support/published.rs"]
+#[allow(dead_code)]
+mod published;
 mod support;
 
 mod access;

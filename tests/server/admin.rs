@@ -156,3 +156,34 @@ fn a_row_that_was_edited_lets_nobody_in() {
         people.call(&bob, "GET", "/api/user").expect(&[500]);
     }
 }
+
+/// Without users every token is accepted; users that are lost must not make it so.
+#[test]
+fn users_that_were_deleted_by_hand_open_nothing() {
+    let server = TestServer::start();
+    let people = People::first(&server);
+    people.user("bob");
+    let conn = server.database();
+    conn.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM accounts").expect("delete the users");
+    server.get("/api/user").expect(&[401]);
+    people.call(&people.admin, "GET", "/api/user").expect(&[401]);
+    let verified = run(&server.folder(), &["verify"]);
+    assert!(
+        verified.code == 1 && verified.out.contains("there are 0 users, and should be 2"),
+        "{}",
+        verified.out
+    );
+    server.stop();
+    server.restart();
+    assert!(server.log().contains("pulumi-backend user add NAME --admin"), "{}", server.log());
+    server.get("/api/user").expect(&[401]);
+
+    // The way back, for who holds the machine.
+    let added = run(&server.folder(), &["user", "add", "carol", "--admin", "--json"]).json();
+    people.call(&text(&added, "tokenValue"), "GET", "/api/admin/users").ok();
+    people.call(&people.admin, "GET", "/api/user").expect(&[401]);
+    run(&server.folder(), &["verify"]).ok();
+    let conn = server.database();
+    conn.execute_batch("DELETE FROM totals WHERE name = 'users'").expect("delete the count");
+    server.get("/api/user").expect(&[500]);
+}

@@ -3,6 +3,7 @@
 use crate::support::command::{Done, run_with};
 use crate::support::process::TempDir;
 use crate::support::s3::{ACCESS_KEY, Fault, REGION, S3Server, SECRET_KEY};
+use crate::support::s3s::{self, S3s};
 use crate::support::seed::Rng;
 use crate::support::server::TestServer;
 use pulumi_backend::config::backup::S3Settings;
@@ -230,4 +231,98 @@ fn credentials_come_from_a_file_or_a_command_too() {
         assert_eq!(bucket.list().is_ok(), is_right);
     }
     assert_ne!(REGION, "us-east-1", "the region of the address counts");
+}
+
+/// Not our own idea of a signature: what another's server thinks of it.
+#[test]
+fn a_real_s3_server_takes_gives_lists_and_refuses() {
+    let Some(s3) = S3s::start() else { return };
+    let folder = TempDir::new("bucket");
+    let keys = S3Settings {
+        access_key: s3s::ACCESS_KEY.into(),
+        secret_key: Zeroizing::new(s3s::SECRET_KEY.into()),
+        ..settings()
+    };
+    let (bucket, _) = Bucket::parse(&s3.url("a b/ü"), &keys).expect("an address");
+    let file = folder.path().join("file");
+    let mut rng = Rng::new(7);
+    let mut round = |n_bytes: usize, name: &str| {
+        let content: Vec<u8> = (0..n_bytes.div_ceil(8)).flat_map(|_| rng.next().to_le_bytes()).collect();
+        fs::write(&file, &content).expect("write a file");
+        bucket.put(name, &file).expect("put");
+        let back = folder.path().join(format!("back-{name}"));
+        bucket.get(name, &back).expect("get");
+        assert!(fs::read(&back).expect("the copy") == content, "{name}");
+        assert!(bucket.put(name, &file).is_err(), "what is there is not written over");
+    };
+    round(0, "empty");
+    round(100_000, "small +&=%");
+    round((64 << 20) + 12_345, "in parts");
+    let mut names: Vec<String> = bucket.list().expect("list").into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(names, ["empty", "in parts", "small +&=%"]);
+    bucket.delete("in parts").expect("delete");
+    assert_eq!(bucket.list().expect("list").len(), 2);
+
+    let wrong = S3Settings { secret_key: Zeroizing::new("wrong".into()), ..keys };
+    let (bucket, _) = Bucket::parse(&s3.url("a b/ü"), &wrong).expect("an address");
+    let told = bucket.list().expect_err("refused").to_string();
+    assert!(told.contains("403") && told.contains("SignatureDoesNotMatch"), "{told}");
+}
+
+#[test]
+fn backups_in_a_real_s3_server_are_kept_by_the_rule_and_restored() {
+    let Some(s3) = S3s::start() else { return };
+    let server = TestServer::start();
+    server.create_stack("web", "dev").update_to(&["a", "b"]);
+    let folder = server.folder();
+    server.stop();
+    let url = s3.url("team");
+    let keys = [("AWS_ACCESS_KEY_ID", s3s::ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", s3s::SECRET_KEY)];
+    for _ in 0..3 {
+        let arguments = ["backup", "--backup-dir", &url, "--backup-keep", "2", "--json"];
+        let made = run_with(&folder, &arguments, &keys).json();
+        assert!(made["verifiedAt"].is_string(), "{made}");
+    }
+    assert_eq!(s3.names("team").iter().filter(|name| name.ends_with(".backup")).count(), 2);
+    let wrong = [("AWS_ACCESS_KEY_ID", s3s::ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", "wrong")];
+    let refused = run_with(&folder, &["backup", "--to", &url], &wrong);
+    assert!(refused.code == 1 && refused.out.contains("403"), "{} {}", refused.out, refused.err);
+    fs::remove_file(folder.join("pulumi-backend.db")).expect("lose the database");
+    run_with(&folder, &["restore", "--from", &url], &keys).ok();
+    server.restart();
+    assert_eq!(server.stack("web", "dev").resource_names(), ["web-dev", "a", "b"]);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn a_bucket_behind_tls_must_show_a_certificate_of_a_trusted_ca() {
+    use crate::support::tls_front::TlsFront;
+    let (ours, theirs) = (TempDir::new("ca"), TempDir::new("ca"));
+    let s3 = S3Server::start();
+    let (front, stranger) =
+        (TlsFront::start(ours.path(), &s3.address), TlsFront::start(theirs.path(), &s3.address));
+    let server = TestServer::start();
+    server.create_stack("web", "dev").update_to(&["a"]);
+    let folder = server.folder();
+    server.stop();
+    let url = |front: &TlsFront| {
+        format!("s3://backups/x?endpoint={}&region={REGION}&s3ForcePathStyle=true", front.address)
+    };
+    let ca = front.ca.to_str().expect("UTF-8");
+    let made = with_keys(&folder, &["backup", "--to", &url(&front), "--s3-ca-file", ca, "--json"]).json();
+    assert!(made["verifiedAt"].is_string(), "{made}");
+    assert_eq!((s3.objects().len(), s3.refused().len()), (1, 0));
+    for arguments in [
+        &["backup", "--to", &url(&stranger), "--s3-ca-file", ca][..],
+        &["backup", "--to", &url(&front), "--s3-ca-file", stranger.ca.to_str().expect("UTF-8")],
+    ] {
+        let refused = with_keys(&folder, arguments);
+        assert!(refused.code == 1 && refused.out.contains("certificate"), "{} {}", refused.out, refused.err);
+    }
+    assert_eq!(s3.objects().len(), 1);
+    fs::remove_file(folder.join("pulumi-backend.db")).expect("lose the database");
+    with_keys(&folder, &["restore", "--from", &url(&front), "--s3-ca-file", ca]).ok();
+    server.restart();
+    assert_eq!(server.stack("web", "dev").resource_names(), ["web-dev", "a"]);
 }

@@ -13,6 +13,8 @@ mod drill;
 mod edge;
 mod fake;
 mod guard;
+#[cfg(feature = "tls")]
+mod key_sets;
 mod large;
 mod lease;
 mod limits;

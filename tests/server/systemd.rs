@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -72,6 +73,27 @@ fn a_watchdog_for_another_process_is_left_alone() {
     assert_eq!(next(&socket), "READY=1");
     terminate(&mut child);
     assert_eq!(next(&socket), "STOPPING=1");
+}
+
+/// systemd's runtime directory is in memory, the data is on a disk, and no file can be renamed from one to the other.
+#[test]
+fn the_runtime_directory_may_be_on_another_file_system() {
+    let folder = TempDir::new("runtime");
+    let runtime = Path::new("/dev/shm").join(format!("pulumi-backend-test-{}", std::process::id()));
+    std::fs::create_dir(&runtime).expect("make a folder in memory");
+    let socket = UnixDatagram::bind(folder.path().join("notify")).expect("bind");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
+    let environment = [("NOTIFY_SOCKET", "notify"), ("RUNTIME_DIRECTORY", runtime.to_str().expect("UTF-8"))];
+    let mut child = spawn(&folder, "", "", &environment);
+    assert_eq!(next(&socket), "READY=1");
+    crate::support::command::run(folder.path(), &["health"]).ok();
+    terminate(&mut child);
+    // Nothing is left in either of them, but the data.
+    assert_eq!(std::fs::read_dir(&runtime).expect("list").count(), 0);
+    let left = std::fs::read_dir(folder.path()).expect("list").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+    assert!(!left.iter().any(|name| name.contains("-control") || name.contains("-run")), "{left:?}");
+    std::fs::remove_dir(&runtime).expect("remove");
 }
 
 #[test]

@@ -35,14 +35,7 @@ impl Files {
     pub fn load(&self) -> Result<Arc<ServerConfig>, Error> {
         // Before the files: what is written while they are read will be noticed next time.
         *lock(&self.seen) = self.stamps();
-        let chain = read(&self.certificate)?;
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&chain).collect::<Result<_, _>>().map_err(|error| {
-                invalid(format!("{} is not a PEM file of certificates: {error}", self.certificate.display()))
-            })?;
-        if chain.is_empty() {
-            return Err(invalid(format!("{} has no certificate in it", self.certificate.display())));
-        }
+        let chain = chain(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|error| {
             invalid(format!("{} has no private key in it that can be read: {error}", self.key.display()))
         })?;
@@ -68,6 +61,18 @@ impl Files {
             }
             _ => invalid(format!("{certificate} and {key} cannot be used: {error}")),
         }
+    }
+}
+
+/// The certificates of a PEM file, of which there is at least one.
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = read(path)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| invalid(format!("{} is not a PEM file of certificates: {error}", path.display())))?;
+    match chain.is_empty() {
+        true => Err(invalid(format!("{} has no certificate in it", path.display()))),
+        false => Ok(chain),
     }
 }
 

@@ -23,10 +23,9 @@ use super::certificate::{Name, Role, Validity, ends, permits, sign, time_digits}
 use super::server_config;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::gate::{LOCAL_CA, LOCAL_CA_KEY};
+use crate::limits;
 
-/// The CA's files, in the directory given.
-const CERTIFICATE_FILE: &str = "local-ca.pem";
-const KEY_FILE: &str = "local-ca.key";
 const CA_NAME: &str = "pulumi-backend local CA";
 const SERVER_NAME: &str = "pulumi-backend";
 
@@ -37,8 +36,6 @@ const CA_VALID_SECS: i64 = 3650 * DAY_SECS;
 const SERVER_VALID_SECS: i64 = 90 * DAY_SECS;
 /// Left of the server's certificate when it is renewed.
 const SERVER_RENEW_SECS: i64 = 30 * DAY_SECS;
-/// Left of the CA when the log begins to say so.
-const CA_WARN_SECS: i64 = 90 * DAY_SECS;
 /// Before now, for machines whose clock is behind.
 const BACKDATED_SECS: i64 = DAY_SECS;
 /// 2026-01-01. A clock before that is a machine's that has not heard the time yet; its CA would end decades ago.
@@ -56,7 +53,7 @@ impl LocalCa {
     pub fn open(directory: &Path, names: &[String], clock: Clock) -> Result<LocalCa, Error> {
         let names = server_names(names)?;
         std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
-        let (certificate_path, key_path) = (directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
+        let (certificate_path, key_path) = (directory.join(LOCAL_CA), directory.join(LOCAL_CA_KEY));
         let key = if key_path.exists() { read_key(&key_path)? } else { make_key(&key_path)? };
         if !certificate_path.exists() {
             make_certificate(&certificate_path, &key, &names, clock.now_unix())?;
@@ -149,7 +146,7 @@ fn check_end(certificate: &[u8], ca: &Path, key: &Path, now_unix: i64) -> Result
     if ends <= time_digits(now_unix) {
         return Err(Error::invalid("local CA", format!("it ended on {}; {advice}", &ends[..8])));
     }
-    if ends <= time_digits(now_unix + CA_WARN_SECS) {
+    if ends <= time_digits(now_unix + limits::LOCAL_CA_WARN_DAYS * DAY_SECS) {
         log::warn!("the local CA ends on {}; before that, {advice}", &ends[..8]);
     }
     Ok(())

@@ -66,6 +66,16 @@ impl Tls {
         Ok(Tls::new(Source::LocalCa(Box::new(local_ca)), config))
     }
 
+    /// The day, as `2026-12-01`, on which the first certificate of a PEM file to end does so, if that is before `unix`.
+    ///
+    /// Errors: `Error::Invalid` if it cannot be read or has no certificate in it.
+    pub fn ends_before(certificates: &Path, unix: i64) -> Result<Option<String>, Error> {
+        let chain = files::chain(certificates)?;
+        let ends = chain.iter().filter_map(|certificate| certificate::ends(certificate)).min();
+        let ends = ends.filter(|ends| *ends < certificate::time_digits(unix));
+        Ok(ends.map(|ends| format!("{}-{}-{}", &ends[..4], &ends[4..6], &ends[6..8])))
+    }
+
     /// With a local CA: the line that makes `pulumi` on a Linux machine trust it, for a shell. The file named in it
     /// has to be copied to that machine; it is public.
     ///
@@ -88,7 +98,7 @@ impl Tls {
     }
 
     /// The configuration for a connection that begins now.
-    fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         let mut current = lock(&self.current);
         if current.checked.elapsed() >= CHECK_PERIOD {
             current.renew_from(&self.source);

@@ -27,7 +27,11 @@ use crate::clock;
 use crate::error::Error;
 use crate::http::Response;
 use crate::store;
+use crate::store::audit::Event;
 use crate::store::backup::{Backup, ForgetBackups, RecordBackup, Standing};
+
+/// What the audit record calls a backup, be it asked for or made by the clock.
+pub const CREATE: &str = "backup.create";
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -48,14 +52,8 @@ pub fn make(app: &App, call: &mut Call) -> Result<Response, Error> {
         let why = "can only be given on the machine of the server; from elsewhere, --backup-dir counts";
         return Err(Error::invalid("to", why));
     }
-    let mut event = call.event(app.now_unix(), "backup.create", "", "");
-    let made = run(app, request.to.as_deref(), &mut Pace::gentle(Default::default()))?;
-    event.target = made["name"].as_str().unwrap_or_default().to_string();
-    if let Some(problem) = made["problem"].as_str() {
-        event.result = "not whole".into();
-        event.detail = problem.into();
-    }
-    app.record(event)?;
+    let event = call.event(app.now_unix(), CREATE, "", "");
+    let made = run(app, request.to.as_deref(), &mut Pace::gentle(Default::default()), event)?;
     Response::json(&made)
 }
 
@@ -128,8 +126,8 @@ fn shown(backup: &Backup) -> Value {
 
 /// Makes a backup, records it, checks it and deletes old ones. `to` as in `make`.
 ///
-/// One that could not be made, or is not whole, is recorded, and an answer with a `problem`.
-pub fn run(app: &App, to: Option<&str>, pace: &mut Pace) -> Result<Value, Error> {
+/// One that could not be made, or is not whole, is recorded, and an answer with a `problem`. `event` says who asked.
+pub fn run(app: &App, to: Option<&str>, pace: &mut Pace, mut event: Event) -> Result<Value, Error> {
     let target = match to {
         Some(to) => Target::parse(to, &app.config.backup.s3)?,
         None => place_of_settings(app)?.ok_or_else(|| {
@@ -149,6 +147,7 @@ pub fn run(app: &App, to: Option<&str>, pace: &mut Pace) -> Result<Value, Error>
         verified_at_unix: None,
         problem: None,
     };
+    event.target = backup.name.clone();
     let begun = Instant::now();
     let written = write(app, &target.place, &mut backup, pace);
     let manifest = match written {
@@ -156,16 +155,20 @@ pub fn run(app: &App, to: Option<&str>, pace: &mut Pace) -> Result<Value, Error>
         Err(cause @ (Error::Internal { .. } | Error::OutOfSpace | Error::Damaged(_))) => {
             log::error!("backup {} was not made: {cause}", backup.name);
             backup.problem = Some(format!("not made: {cause}"));
-            app.store.write(RecordBackup(backup.clone()))?;
+            record(app, &backup, event)?;
             return Ok(shown(&backup));
         }
         // Refused before anything was tried, as for a name that is taken.
-        Err(refused) => return Err(refused),
+        Err(refused) => {
+            (event.result, event.detail) = ("refused".into(), refused.to_string());
+            app.record(event)?;
+            return Err(refused);
+        }
     };
     app.store.write(RecordBackup(backup.clone()))?;
     let written_in = begun.elapsed();
     check(app, &target.place, &mut backup, &manifest, pace);
-    app.store.write(RecordBackup(backup.clone()))?;
+    record(app, &backup, event)?;
     let deleted = keep::delete_old(app, &target.place)?;
     let mut answer = shown(&backup);
     answer["databaseBytes"] = json!(manifest.database_bytes);
@@ -176,6 +179,15 @@ pub fn run(app: &App, to: Option<&str>, pace: &mut Pace) -> Result<Value, Error>
     });
     answer["deleted"] = json!(deleted);
     Ok(answer)
+}
+
+/// What became of it, in the list of backups and in the audit record.
+fn record(app: &App, backup: &Backup, mut event: Event) -> Result<(), Error> {
+    event.detail = format!("{} bytes in {}", backup.n_bytes, backup.place);
+    if let Some(problem) = &backup.problem {
+        (event.result, event.detail) = ("failed".into(), problem.clone());
+    }
+    app.write_recorded(RecordBackup(backup.clone()), event)
 }
 
 /// Snapshot, file, place. Nothing is left behind on the way, and nothing has the final name before it is whole.
@@ -230,5 +242,10 @@ fn check(app: &App, place: &Place, backup: &mut Backup, manifest: &Manifest, pac
 
 /// Forgets backups that are deleted.
 fn forget(app: &App, place: &Place, names: &[String]) -> Result<(), Error> {
-    app.store.write(ForgetBackups { place: place.to_string(), names: names.to_vec() })
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut event = app.own_event("backup.delete", &names.join(" "));
+    event.detail = format!("in {place}, by --backup-keep or --backup-keep-days");
+    app.write_recorded(ForgetBackups { place: place.to_string(), names: names.to_vec() }, event)
 }

@@ -3,8 +3,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::figures::{Figures, bytes, millis, percentile};
@@ -16,38 +16,51 @@ const STARTS: usize = 20;
 pub fn run(target: &Target, figures: &mut Figures) {
     let request = target.get("/api/user");
     for binary in binaries() {
-        let mut times = Vec::new();
+        let (mut new, mut existing) = (Vec::new(), Vec::new());
         let mut resident = 0;
         for _ in 0..STARTS {
             let folder = std::env::temp_dir().join(format!("footprint-{}", std::process::id()));
             std::fs::create_dir_all(&folder).expect("make a folder");
-            let begun = Instant::now();
-            let mut server = Command::new(&binary)
-                .args(["--addr", "127.0.0.1:0", "--db"])
-                .arg(folder.join("data.db"))
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("start a binary");
-            let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
-            let line =
-                lines.find_map(|line| line.ok()?.strip_prefix("listening on http://").map(String::from));
-            times.push(begun.elapsed());
-            Client::connect(&line.expect("an address")).call(&request);
-            resident = resident_bytes(server.id());
-            server.kill().expect("kill");
-            server.wait().expect("wait");
+            for times in [&mut new, &mut existing] {
+                let (mut server, address, time) = start(&binary, &folder);
+                times.push(time);
+                Client::connect(&address).call(&request);
+                resident = resident_bytes(server.id());
+                let asked = Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
+                assert!(asked.expect("kill").success());
+                server.wait().expect("wait");
+            }
             std::fs::remove_dir_all(&folder).expect("remove the folder");
         }
-        times.sort();
+        let middle = |mut times: Vec<Duration>| {
+            times.sort();
+            millis(percentile(&times, 0.5)).trim().to_string()
+        };
         figures.notes.push(format!(
-            "{}: {}, ready after {}, idle {}",
+            "{}: {}, ready after {} (new data), {} (old), idle {}",
             binary.file_name().unwrap_or_default().to_string_lossy(),
             bytes(binary.metadata().expect("the binary").len()),
-            millis(percentile(&times, 0.5)).trim(),
+            middle(new),
+            middle(existing),
             bytes(resident)
         ));
     }
+}
+
+/// The server, its address, and the time until it told that.
+fn start(binary: &Path, folder: &Path) -> (Child, String, Duration) {
+    let begun = Instant::now();
+    let mut server = Command::new(binary)
+        .args(["--addr", "127.0.0.1:0", "--db"])
+        .arg(folder.join("data.db"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start a binary");
+    let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
+    let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://").map(String::from));
+    (server, address.expect("an address"), begun.elapsed())
 }
 
 fn binaries() -> Vec<PathBuf> {

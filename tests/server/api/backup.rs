@@ -1,8 +1,11 @@
 //! Backups made by calls and commands, put where they are asked for, checked at once, and restored.
 //! Routes: createBackup, listBackups.
 
+use crate::support::clocked::ClockedServer;
 use crate::support::command::{run, run_with};
 use crate::support::deployment::assert_same_deployment;
+use crate::support::http::Request;
+use crate::support::people::{People, text};
 use crate::support::process::TempDir;
 use crate::support::server::TestServer;
 use crate::support::update::{create_entries, secrets_entry};
@@ -202,6 +205,82 @@ fn the_cli_is_told_when_no_good_backup_is_young_enough() {
     back_up(&server.folder());
     assert_eq!(warning(&server), None);
     assert_eq!(warning(&TestServer::start()), None, "without the setting nobody is told");
+}
+
+#[test]
+fn a_person_is_told_once_in_a_command() {
+    let server = ClockedServer::start_with(&["--backup-warn-after", "1d"]);
+    let stack = server.create_stack("web", "dev");
+    let first = || {
+        let get = |path: &str| Request::new("GET", path);
+        let create =
+            Request::new("POST", stack.path("/update")).json(&json!({ "metadata": {}, "options": {} }));
+        let calls = [get("/api/user/organizations/default"), get("/api/user"), create];
+        calls.map(|call| {
+            server.client.send(&call).expect("an answer").ok().header("X-Pulumi-Warning").is_some()
+        })
+    };
+    assert_eq!(first(), [true, false, false]);
+    assert_eq!(first(), [false; 3]);
+    server.clock.jump(61);
+    assert_eq!(first(), [true, false, false]);
+}
+
+#[test]
+fn what_was_revoked_since_the_backup_stays_revoked() {
+    let server = TestServer::start();
+    let people = People::first(&server);
+    let (bob, carol) = (people.user_with("bob", "update", "organization"), people.user("carol"));
+    let dave = people.user_with("dave", "read", "organization");
+    people.admin("POST", "/api/stacks/organization/web", json!({ "stackName": "dev" })).ok();
+    let extra = people.send(&bob, "POST", "/api/user/tokens", json!({ "name": "laptop" })).ok().json();
+    let folder = server.folder();
+    let name = back_up(&folder);
+    run(&folder, &["token", "revoke", &text(&extra, "id")]).ok();
+    run(&folder, &["user", "disable", "carol"]).ok();
+    run(&folder, &["revoke", "read", "dave", "organization"]).ok();
+    let late = people.user("erin");
+    server.stop();
+    let from = format!("backups/{name}");
+    let restored = run(&folder, &["restore", "--from", &from, "--force", "--json"]).json();
+    let expected = json!({
+        "tokens": ["bob laptop"], "users": ["carol"], "grants": ["read of dave on organization/*/*"],
+    });
+    assert_eq!(restored["revoked"], expected, "{restored}");
+    server.restart();
+    people.call(&bob, "GET", "/api/stacks/organization/web/dev").ok();
+    people.call(&dave, "GET", "/api/stacks/organization/web/dev").expect(&[404]);
+    for token in [&text(&extra, "tokenValue"), &carol, &late] {
+        people.call(token, "GET", "/api/user").expect(&[401]);
+    }
+    run(&folder, &["verify"]).ok();
+    let records = people.audit("backup.restore");
+    assert!(text(&records[0], "detail").contains("1 tokens, 1 users, 1 grants"), "{records:?}");
+
+    // Another database, which knows nothing of these tokens, takes none away.
+    server.stop();
+    for file in [DB, "pulumi-backend.db-wal", "pulumi-backend.db-shm"] {
+        let _ = fs::remove_file(folder.join(file));
+    }
+    run(&folder, &["user", "add", "zoe", "--admin"]).ok();
+    let restored = run(&folder, &["restore", "--from", &from, "--force", "--json"]).json();
+    assert_eq!(restored["revoked"], Value::Null);
+    server.restart();
+    people.call(&text(&extra, "tokenValue"), "GET", "/api/user").ok();
+}
+
+#[test]
+fn attempts_that_failed_long_ago_are_forgotten() {
+    let folder = TempDir::new("backups");
+    let file = folder.path().join("file");
+    fs::write(&file, "no folder").expect("write");
+    let server = TestServer::start_with(&["--backup-dir", file.join("x").to_str().expect("UTF-8")]);
+    for _ in 0..53 {
+        let failed = server.post("/api/admin/backup", &json!({})).ok().json();
+        assert!(failed["problem"].is_string(), "{failed}");
+    }
+    let listed = server.get("/api/admin/backups").ok().json();
+    assert_eq!(listed["backups"].as_array().map(Vec::len), Some(50));
 }
 
 #[test]

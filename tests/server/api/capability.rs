@@ -94,6 +94,8 @@ fn everything_else_is_a_clean_404() {
         server.post(target, &json!({})).expect(&[404, 405]);
     }
     server.call("HEAD", "/nothing").expect(&[404]);
+    let refused = server.call("PUT", "/api/orgs/organization/members/admin").expect(&[405]);
+    assert_eq!(refused.header("Allow"), Some("POST, PATCH, DELETE"), "RFC 9110, section 15.5.6");
     server.call("DELETE", "/api/user").expect(&[404, 405]);
     server.call("GET", &format!("/api/stacks/{ORG}/web")).expect(&[404, 405]);
 }

@@ -11,6 +11,13 @@ fn a_stack_without_updates_has_an_empty_history() {
     let stack = server.create_stack("web", "dev");
     assert_eq!(stack.get("/updates").expect(&[200]).json()["updates"], json!([]));
     assert_eq!(stack.get("/updates?pageSize=10&page=1").expect(&[200]).json()["updates"], json!([]));
+    // Beyond what the database can count there are no pages either.
+    for page in [i64::MAX as u64, 1 << 63, u64::MAX] {
+        for path in ["/updates", "/updates/latest/previews"] {
+            let page = stack.get(&format!("{path}?page={page}&pageSize={page}")).expect(&[200]).json();
+            assert_eq!(page["updates"], json!([]));
+        }
+    }
     stack.get("/updates/latest").expect(&[404]);
     let previews = stack.get("/updates/latest/previews?asc=false&pageSize=1&page=1").expect(&[200]);
     assert_eq!(previews.json()["updates"], json!([]));

@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod lock;
 mod papers;
+mod progress;
 mod readme;
 mod stack;
 

@@ -31,6 +31,31 @@ fn the_unit_follows_the_settings() {
     assert!(!unit.contains("IPAddressDeny") && unit.contains("PULUMI_BACKEND_ADDR=0.0.0.0:80\n"), "{unit}");
 }
 
+/// systemd's own judgement, where it is installed: below 2.0 of 10, and no line of the unit that it does not know.
+#[test]
+fn systemd_finds_the_unit_sound_and_safe() {
+    let version = Command::new("systemd-analyze").arg("--version").output();
+    let version = version.map(|done| String::from_utf8_lossy(&done.stdout).into_owned()).unwrap_or_default();
+    let version: Option<u32> = version.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    if version.is_none_or(|version| version < 250) {
+        println!("skipped: there is no systemd-analyze that judges a file (250 or newer)");
+        return;
+    }
+    let folder = TempDir::new("analyze");
+    let unit = folder.path().join("pulumi-backend.service");
+    for arguments in [&["systemd"][..], &["systemd", "--addr", "0.0.0.0:8080", "--credential", "/etc/key"]] {
+        std::fs::write(&unit, run(folder.path(), arguments).ok()).expect("write");
+        let analyze = |arguments: &[&str]| {
+            Command::new("systemd-analyze").args(arguments).arg(&unit).output().expect("systemd-analyze")
+        };
+        let done = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        let done = analyze(&["verify"]);
+        let complaints = String::from_utf8_lossy(&done.stderr);
+        assert!(!complaints.contains("pulumi-backend.service"), "{complaints}");
+    }
+}
+
 #[test]
 fn the_version_is_that_of_the_crate() {
     let folder = TempDir::new("version");

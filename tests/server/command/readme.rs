@@ -1,6 +1,8 @@
 //! Every command of this program that README shows is carried out here, in its order, as it stands there.
 
 use crate::support::oidc::Signer;
+use crate::support::process::TempDir;
+use crate::support::published::Published;
 use crate::support::server::TestServer;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,7 +54,10 @@ fn every_documented_command_works() {
 
 #[test]
 fn the_documented_commands_about_users_work() {
-    let server = TestServer::start();
+    let site_folder = TempDir::new("published");
+    let site = Published::start(site_folder.path());
+    site.publish(&[Signer::ed25519().jwk("one")]);
+    let server = TestServer::start_with(&["--issuer-ca-file", site.ca.to_str().expect("UTF-8")]);
     let folder = server.folder();
     run(&folder, "pulumi-backend user add alice --admin");
     let keys = json!({ "keys": [Signer::ed25519().jwk("one")] });
@@ -60,7 +65,7 @@ fn the_documented_commands_about_users_work() {
     let lines: Vec<_> = documented().into_iter().filter(|(title, _)| title == USERS).collect();
     assert!(lines.len() > 10, "README shows commands: {lines:?}");
     for (_, line) in lines {
-        let mut line = line;
+        let mut line = line.replace("https://ci.example/keys", &site.url("/keys"));
         if line.contains("NUMBER:HASH") && line.contains("--head") {
             line = line.replace("NUMBER:HASH", run(&folder, "pulumi-backend audit head").trim());
         }

@@ -13,11 +13,16 @@ pub mod people;
 // Other targets use more of it than this one.
 #[allow(dead_code)]
 pub mod process;
+#[cfg(feature = "tls")]
+pub mod published;
 pub mod s3;
+pub mod s3s;
 pub mod schema;
 pub mod seed;
 pub mod server;
 pub mod stack;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tls")]
+pub mod tls_front;
 pub mod update;

@@ -4,12 +4,6 @@
 mod address;
 mod credentials;
 pub mod sign;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "tls_absent.rs"]
-mod tls;
-mod wire;
 mod xml;
 
 use std::fs::File;
@@ -19,12 +13,13 @@ use std::time::Duration;
 
 use self::address::Address;
 use self::sign::Credentials;
-use self::wire::{Answer, Body, Server};
 use super::scratch::create_private;
 use crate::clock::{Clock, date_time};
 use crate::config::backup::S3Settings;
 use crate::error::Error;
 use crate::limits;
+use crate::outbound::tls::Tls;
+use crate::outbound::{Answer, Body, Patience, Server};
 
 /// A bucket and a prefix in it.
 pub struct Bucket {
@@ -56,9 +51,11 @@ impl Bucket {
         let (address, name) = Address::parse(text, &settings.region)?;
         let tls = match address.is_plain {
             true => None,
-            false => Some(tls::Tls::new(settings.ca_file.as_deref())?),
+            false => Some(Tls::new(settings.ca_file.as_deref(), "s3-ca-file")?),
         };
-        let server = Server { host: address.host(), address: address.socket_address(), tls };
+        let (host, address_text) = (address.host(), address.socket_address());
+        let (patience, body_bytes_max) = (Patience::Silence, limits::S3_BODY_BYTES_MAX);
+        let server = Server { host, address: address_text, tls, patience, body_bytes_max };
         Ok((Bucket { address, server, credentials: credentials::find(settings)? }, name))
     }
 
@@ -221,7 +218,7 @@ impl Bucket {
                 Ok(answer) if !is_passing(&answer) => return Ok(answer),
                 Ok(answer) if n == limits::S3_ATTEMPTS => return Ok(answer),
                 Ok(answer) => format!("status {}", answer.status),
-                Err(cause) if n == limits::S3_ATTEMPTS => {
+                Err(cause) if n == limits::S3_ATTEMPTS || Tls::is_refusal(&cause) => {
                     return Err(Error::internal(format!("reach {self}"), cause));
                 }
                 Err(cause) => cause.to_string(),

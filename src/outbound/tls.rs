@@ -1,7 +1,6 @@
-//! TLS to the server of a bucket, which must show a certificate of somebody we trust.
+//! TLS to another server, which must show a certificate of somebody we trust.
 
-use std::io::{Error as IoError, Result as IoResult};
-use std::net::TcpStream;
+use std::io::{Error as IoError, Read, Result as IoResult, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,14 +23,14 @@ const SYSTEM_FILES: &[&str] = &[
 pub struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// Trusts the certificates in `ca_file`, or those of the system. Errors: there are none.
-    pub fn new(ca_file: Option<&Path>) -> Result<Tls, Error> {
+    /// Trusts the certificates in `ca_file`, or those of the system. Errors: there are none; `setting` would name them.
+    pub fn new(ca_file: Option<&Path>, setting: &str) -> Result<Tls, Error> {
         let file = ca_file.or_else(|| SYSTEM_FILES.iter().map(Path::new).find(|file| file.exists()));
         let file = file.ok_or_else(|| {
-            Error::invalid("s3-ca-file", "is needed: this system has no certificates in a known place")
+            Error::invalid(setting, "is needed: this system has no certificates in a known place")
         })?;
         let failed =
-            |cause: String| Error::invalid("s3-ca-file", format!("{} is no good: {cause}", file.display()));
+            |cause: String| Error::invalid(setting, format!("{} is no good: {cause}", file.display()));
         let pem = std::fs::read(file).map_err(|cause| failed(cause.to_string()))?;
         let mut roots = RootCertStore::empty();
         // Of a system's hundreds some are of a form that nobody uses any more.
@@ -45,8 +44,14 @@ impl Tls {
         Ok(Tls(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
     }
 
+    /// Whether a connection failed by a certificate that is not trusted: trying again is no help.
+    pub fn is_refusal(cause: &IoError) -> bool {
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+    }
+
     /// A connection to `host`, which may have a port.
-    pub fn connect(&self, tcp: TcpStream, host: &str) -> IoResult<StreamOwned<ClientConnection, TcpStream>> {
+    pub fn connect<S: Read + Write>(&self, tcp: S, host: &str) -> IoResult<StreamOwned<ClientConnection, S>> {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let name = ServerName::try_from(name.to_string()).map_err(IoError::other)?;
         let connection = ClientConnection::new(self.0.clone(), name).map_err(IoError::other)?;
