@@ -1,11 +1,13 @@
 //! Secrets: encrypted and decrypted with the stack's key. Nothing of them is logged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::deployment::note_read;
 use crate::app::App;
@@ -18,8 +20,6 @@ use crate::limits;
 use crate::state::guard;
 use crate::store;
 use crate::store::secret::RecordDecryption;
-use std::sync::Arc;
-use zeroize::Zeroizing;
 
 #[derive(Deserialize)]
 struct EncryptRequest {
@@ -57,7 +57,7 @@ pub fn encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let request: EncryptRequest = call.json()?;
     let plaintext = decode(|| "plaintext".into(), &request.plaintext)?;
     guard::remember(app, &key, stack_id, std::slice::from_ref(&plaintext))?;
-    Response::json(&json!({ "ciphertext": seal(&key, &plaintext)? }))
+    Response::json_secrets(&json!({ "ciphertext": seal(&key, &plaintext)? }))
 }
 
 /// `{"ciphertext": base64}` → `{"plaintext": base64}`. 400 for what is no ciphertext of this stack.
@@ -66,7 +66,7 @@ pub fn decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     let request: DecryptRequest = call.json()?;
     let plaintext = decrypt_one(&key, || "ciphertext".into(), &request.ciphertext)?;
     note_decryption(app, call, 1)?;
-    Response::json(&json!({ "plaintext": plaintext }))
+    Response::json_secrets(&json!({ "plaintext": plaintext }))
 }
 
 /// As `encrypt`, for many; the answers are in the order of the questions.
@@ -80,7 +80,7 @@ pub fn batch_encrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
     guard::remember(app, &key, stack_id, &decoded)?;
     let sealed = key.encrypt(&decoded)?;
     let ciphertexts: Vec<String> = sealed.iter().map(|sealed| STANDARD.encode(sealed)).collect();
-    Response::json(&BatchEncryptResponse { ciphertexts })
+    Response::json_secrets(&BatchEncryptResponse { ciphertexts })
 }
 
 /// As `decrypt`, for many. Each ciphertext asked for is a key of the answer; one that does not open fails all.
@@ -97,7 +97,7 @@ pub fn batch_decrypt(app: &App, call: &mut Call) -> Result<Response, Error> {
         }
     }
     note_decryption(app, call, ciphertexts.len())?;
-    Response::json(&BatchDecryptResponse { plaintexts })
+    Response::json_secrets(&BatchDecryptResponse { plaintexts })
 }
 
 fn note_decryption(app: &App, call: &Call, n_values: usize) -> Result<(), Error> {

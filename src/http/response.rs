@@ -13,6 +13,9 @@ pub enum Body {
     Empty,
     /// JSON text; compressed on the way out if the client takes it and it is worth it.
     Json(Vec<u8>),
+    /// JSON text of secrets or ciphertexts, never compressed: how well that goes would tell of secrets, and the
+    /// base64 of random bytes is hardly worth it.
+    JsonSecrets(Vec<u8>),
     /// JSON text that is compressed already. Only for clients that take it.
     JsonGzip(Arc<Vec<u8>>),
     /// Plain text.
@@ -24,7 +27,7 @@ impl Body {
     pub fn len(&self) -> usize {
         match self {
             Body::Empty => 0,
-            Body::Json(bytes) => bytes.len(),
+            Body::Json(bytes) | Body::JsonSecrets(bytes) => bytes.len(),
             Body::JsonGzip(bytes) => bytes.len(),
             Body::Text(text) => text.len(),
         }
@@ -70,8 +73,12 @@ const COMPRESS_FROM_BYTES: usize = 4096;
 impl Response {
     /// 200 with `value` as JSON.
     pub fn json(value: &impl Serialize) -> Result<Response, Error> {
-        let text = serde_json::to_vec(value).map_err(|cause| Error::internal("write an answer", cause))?;
-        Ok(Response::of(200, Body::Json(text)))
+        Ok(Response::of(200, Body::Json(to_text(value)?)))
+    }
+
+    /// 200 with `value`, which holds secrets or ciphertexts, as JSON.
+    pub fn json_secrets(value: &impl Serialize) -> Result<Response, Error> {
+        Ok(Response::of(200, Body::JsonSecrets(to_text(value)?)))
     }
 
     /// 204.
@@ -113,11 +120,15 @@ impl Response {
                 typed("application/json", true);
                 Bytes::Owned(gzip::compress(&text))
             }
-            Body::Json(text) => {
+            Body::Json(text) | Body::JsonSecrets(text) => {
                 typed("application/json", false);
                 Bytes::Owned(text)
             }
         };
         (headers, bytes)
     }
+}
+
+fn to_text(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|cause| Error::internal("write an answer", cause))
 }
