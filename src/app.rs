@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
+use crate::cache::ExportCache;
 use crate::cache::mark::MarkCache;
-use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::hash_key::HashKey;
@@ -16,6 +16,7 @@ use crate::observe::figures::GateFigures;
 use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note, Who};
+use crate::store::bases::Bases;
 use crate::store::stack::Stack;
 use crate::store::{self, Job, Store};
 
@@ -38,8 +39,8 @@ pub struct App {
     pub recent: Recent,
     /// Exports as they were sent.
     pub exports: ExportCache,
-    /// Hashes of what running updates started from.
-    pub bases: BaseHashes,
+    /// What running updates started from.
+    pub bases: Bases,
     /// Marks of what was encrypted for stacks.
     pub marks: MarkCache,
     /// Stacks whose export is likely to be asked for next.

@@ -1,15 +1,13 @@
-//! What is known of stored deployments, which never change: exports as they were last sent, hashes of resources.
+//! Exports of stored deployments, which never change, as they were last sent.
 //!
 //! A deployment's row id is never used for another text, so an entry cannot be stale, whatever happens.
 
 pub mod mark;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use crate::domain::digest::TextHash;
 use crate::error::Error;
-use crate::limits;
 
 /// The gzip file of a deployment's text.
 pub type Gzip = Arc<Vec<u8>>;
@@ -117,46 +115,5 @@ impl Drop for EndOfMaking<'_> {
     fn drop(&mut self) {
         self.cache.lock().in_making.remove(&self.deployment_id);
         self.cache.made.notify_all();
-    }
-}
-
-type Hashes = Arc<OnceLock<Arc<Vec<TextHash>>>>;
-
-/// The hashes of the resources of bases on which updates journal, the latest ones.
-#[derive(Default)]
-pub struct BaseHashes {
-    /// By deployment; the longest unused first.
-    kept: Mutex<Vec<(i64, Hashes)>>,
-}
-
-impl BaseHashes {
-    /// Those of this deployment; if they are not kept, `make` makes them, once for all who ask.
-    pub fn get_or_make(
-        &self,
-        deployment_id: i64,
-        make: impl FnOnce() -> Vec<TextHash>,
-    ) -> Arc<Vec<TextHash>> {
-        let hashes = self.slot(deployment_id);
-        let made = hashes.get_or_init(|| Arc::new(make())).clone();
-        self.make_room();
-        made
-    }
-
-    fn slot(&self, deployment_id: i64) -> Hashes {
-        let mut kept = self.kept.lock().expect("no panic under this lock");
-        let at = kept.iter().position(|(id, _)| *id == deployment_id);
-        let slot = at.map(|at| kept.remove(at)).unwrap_or_else(|| (deployment_id, Hashes::default()));
-        kept.push(slot.clone());
-        slot.1
-    }
-
-    /// Forgets the longest unused beyond `BASE_HASHES_MAX`; but one is always kept.
-    fn make_room(&self) {
-        let mut kept = self.kept.lock().expect("no panic under this lock");
-        let count = |(_, hashes): &(i64, Hashes)| 1 + hashes.get().map_or(0, |hashes| hashes.len());
-        let mut n_hashes: usize = kept.iter().map(count).sum();
-        while n_hashes > limits::BASE_HASHES_MAX && kept.len() > 1 {
-            n_hashes -= count(&kept.remove(0));
-        }
     }
 }

@@ -49,8 +49,8 @@ pub const WAL_BYTES_MAX: u64 = 128 << 20;
 pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
-/// Hashes of bases that are kept in memory: 16 bytes each.
-pub const BASE_HASHES_MAX: usize = 200_000;
+/// Resources of which the digests are kept in memory while updates run on them: about 120 bytes each.
+pub const BASE_RESOURCES_MAX: usize = 100_000;
 /// Rows of events on one page; a row is one batch of up to 50 events.
 pub const EVENT_PAGE_ROWS: usize = 20;
 /// History entries on one page, whatever the caller asks for.

@@ -20,8 +20,8 @@ use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
 use crate::app::App;
+use crate::cache::ExportCache;
 use crate::cache::mark::MarkCache;
-use crate::cache::{BaseHashes, ExportCache};
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
 use crate::crypto::hash_key::HashKey;
@@ -33,6 +33,7 @@ use crate::ops::backup::scratch;
 use crate::ops::key_source;
 use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
+use crate::store::bases::Bases;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
 
@@ -181,7 +182,7 @@ impl Data {
             key_sets,
             recent,
             exports,
-            bases: BaseHashes::default(),
+            bases: Bases::default(),
             marks: MarkCache::default(),
             warm,
             clock,

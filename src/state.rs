@@ -37,7 +37,7 @@ pub enum State {
 pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
     if let Some(update) = store::update::find_running(conn, stack.id)? {
         let key = app.stack_key(stack)?;
-        if let Some(written) = Written::read(conn, &key, None, &update)? {
+        if let Some(written) = Written::read(conn, &app.bases, &key, None, &update)? {
             return written.current(app.clock.now_rfc3339());
         }
     }
@@ -47,7 +47,9 @@ pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Err
 /// The gzip file of a stored deployment, from memory if it was asked for lately.
 pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i64) -> Result<Gzip, Error> {
     app.exports.get_or_make(deployment_id, || {
-        let text = store::version::read_text(conn, &*app.stack_key(stack)?, deployment_id)?;
+        let key = app.stack_key(stack)?;
+        // What is exported now is likely what the next update starts from.
+        let text = app.bases.get(conn, &key, deployment_id)?.to_text(conn, &key)?;
         let mut file = http::gzip::compress(text.as_bytes());
         file.shrink_to_fit();
         Ok(Gzip::new(file))
@@ -116,7 +118,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Told, Error> {
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
             let marks = guard::marks(app, &key, update.stack_id)?;
             let now = app.clock.now_rfc3339();
-            let written = Written::read(conn, &key, marks.as_deref(), &update);
+            let written = Written::read(conn, &app.bases, &key, marks.as_deref(), &update);
             let outcome = written.and_then(|written| written.map(|written| written.outcome(now)).transpose());
             let outcome = outcome.map(Option::unwrap_or_default);
             Ok((update, key, marks, outcome))

@@ -12,7 +12,6 @@ use crate::http::{Deflated, Response};
 use crate::limits;
 use crate::store::fold::Shared;
 use crate::store::journal::{self, AppendJournal};
-use crate::store::sketch::Sketch;
 use crate::store::update::Update;
 use crate::store::version;
 
@@ -68,8 +67,13 @@ fn unchanged(
     if n_bytes < limits::SHARED_BYTES_MIN || n_bytes < text.len() / 2 {
         return Vec::new();
     }
-    let base = app.bases.get_or_make(base_id, || hashes_of(app, key, base_id));
-    let same = candidates.into_iter().filter(|candidate| base.get(candidate.index) == Some(&candidate.hash));
+    // If it cannot be read, entries are stored as they came.
+    let Ok(base) = app.store.read(|conn| app.bases.get(conn, key, base_id)) else { return Vec::new() };
+    let is_same = |candidate: &Candidate| {
+        candidate.index < base.n_resources()
+            && base.digest(base.place(candidate.index)).text == candidate.hash
+    };
+    let same = candidates.into_iter().filter(is_same);
     same.map(|candidate| candidate.place_in(text)).collect()
 }
 
@@ -90,10 +94,4 @@ impl<'a> Candidate<'a> {
         let start = self.state.as_ptr().addr() - text.as_ptr().addr();
         Shared { start, n_bytes: self.state.len(), index: self.index }
     }
-}
-
-/// The hash of each resource of a base; none if that cannot be read: then entries are stored as they came.
-fn hashes_of(app: &App, key: &StackKey, base_id: i64) -> Vec<TextHash> {
-    let base = app.store.read(|conn| Sketch::read(conn, key, base_id));
-    base.map(|base| base.digests().map(|digest| digest.text).collect()).unwrap_or_default()
 }

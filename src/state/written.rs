@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::State;
 use crate::call;
@@ -16,6 +17,7 @@ use crate::domain::journal::{self, Entry, Manifest, Slot, Source};
 use crate::domain::leak::{Leak, Marks};
 use crate::domain::resource::resource_facts;
 use crate::error::Error;
+use crate::store::bases::Bases;
 use crate::store::fold::Shared;
 use crate::store::journal::Outline;
 use crate::store::sketch::{Opened, Sketch, Text};
@@ -38,7 +40,7 @@ enum Content {
     Checkpoint(i64),
     Journal {
         /// What it started from.
-        base: Box<Sketch>,
+        base: Arc<Sketch>,
         /// Batches of entries, in order of arrival.
         outlines: Vec<Outline>,
         cli_version: String,
@@ -68,6 +70,7 @@ impl<'w> Written<'w> {
     /// What the update has written so far; nothing if there is nothing. `marks` are looked for in what it leaves.
     pub fn read(
         conn: &'w Connection,
+        bases: &Bases,
         key: &'w StackKey,
         marks: Option<&'w Marks>,
         update: &'w Update,
@@ -77,11 +80,11 @@ impl<'w> Written<'w> {
             Content::Checkpoint(found.deployment_id)
         } else if progress != Progress::default() {
             let base = match update.base_deployment_id {
-                Some(id) => Sketch::read(conn, key, id)?,
-                None => Sketch::empty(),
+                Some(id) => bases.get(conn, key, id)?,
+                None => Arc::new(Sketch::empty()),
             };
             Content::Journal {
-                base: Box::new(base),
+                base,
                 outlines: store::journal::list_outlines(conn, key, update)?,
                 cli_version: cli_version(conn, key, update)?,
             }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod audit;
 pub mod backup;
+pub mod bases;
 pub mod census;
 pub mod checkpoint;
 mod chunk;
