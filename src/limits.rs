@@ -38,6 +38,8 @@ pub const PROPERTY_PATH_CHARS_MAX: usize = 200;
 pub const WRITER_QUEUE_JOBS: usize = 1024;
 /// Jobs that share one commit: bounds the answer time of the first of them.
 pub const WRITER_BATCH_JOBS: usize = 256;
+/// Keys of stacks that are kept open; beyond, those that no call uses are forgotten. About 2 KB each.
+pub const STACK_KEYS_MAX: usize = 4096;
 /// Seals of a stack's key that are counted in memory before they are written down. A crash forgets them, and the key
 /// is renewed long before the difference could matter.
 pub const SEALS_NOTED: u64 = 1 << 20;

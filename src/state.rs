@@ -56,13 +56,15 @@ pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i
     })
 }
 
-/// Makes the export of a stack ready, for it is the next thing that anyone asks for after an update.
+/// Makes ready what is asked for next after an update: the stack's export, and what the next update starts from.
 pub fn warm(app: &App, stack_id: i64) -> Result<(), Error> {
     app.store.read(|conn| {
         let stack = store::stack::read(conn, stack_id)?;
         let Some(id) = stack.deployment_id else { return Ok(()) };
         if app.exports.has_room(store::version::read_n_bytes(conn, id)?) {
             export_gzip(app, conn, &stack, id)?;
+        } else {
+            app.bases.get(conn, &*app.stack_key(&stack)?, id)?;
         }
         Ok(())
     })

@@ -11,6 +11,7 @@ use super::master::MasterKey;
 use super::sealer::{self, NonceBytes, Sealer};
 use super::{fill_random, random_bytes};
 use crate::error::Error;
+use crate::limits;
 
 /// A key is renewed when it has sealed this many values. With random nonces of 96 bits, two of 2^32 values share
 /// one with a chance of 1 in 2^33; at 2^28 it is 1 in 2^41.
@@ -30,6 +31,8 @@ pub struct Keyring {
     server: ServerKey,
     /// Keys of stacks in use, by the stack's row id. A row id is never used for another stack.
     stacks: RwLock<HashMap<i64, Arc<StackKey>>>,
+    /// What keys had sealed that were forgotten since the counts were taken last.
+    forgotten: Mutex<Vec<(i64, u64)>>,
 }
 
 /// While the database goes over from one to the other, a reader may still see what the old one sealed, or already
@@ -83,6 +86,7 @@ impl Keyring {
             rotation: Mutex::default(),
             server,
             stacks: RwLock::default(),
+            forgotten: Mutex::default(),
         }
     }
 
@@ -126,7 +130,23 @@ impl Keyring {
         if is_newest {
             stacks.insert(stack_id, key.clone());
         }
+        if stacks.len() > limits::STACK_KEYS_MAX {
+            self.forget_unused(&mut stacks);
+        }
         Ok(key)
+    }
+
+    /// Stacks come and go for years; a key that is needed again is opened again.
+    fn forget_unused(&self, stacks: &mut HashMap<i64, Arc<StackKey>>) {
+        let mut forgotten = self.forgotten.lock().expect(NO_PANIC);
+        stacks.retain(|stack_id, key| {
+            let is_used = Arc::strong_count(key) > 1;
+            let n_seals = key.n_seals.load(Ordering::Relaxed);
+            if !is_used && n_seals > 0 {
+                forgotten.push((*stack_id, n_seals));
+            }
+            is_used
+        });
     }
 
     /// A stack's key with one more generation, sealed for the database; new values are sealed with that.
@@ -181,12 +201,14 @@ impl Keyring {
         masters.other = Some(old);
     }
 
-    /// Seals per stack since they were taken last, of those that had `n_min`, at least one.
+    /// Seals per stack since they were taken last, of those that had `n_min`, at least one, and of forgotten keys.
     pub fn take_seal_counts(&self, n_min: u64) -> Vec<(i64, u64)> {
+        let mut counts = std::mem::take(&mut *self.forgotten.lock().expect(NO_PANIC));
         let stacks = self.stacks.read().expect(NO_PANIC);
         let has_enough = |key: &StackKey| key.n_seals.load(Ordering::Relaxed) >= n_min.max(1);
         let counted = stacks.iter().filter(|(_, key)| has_enough(key));
-        counted.map(|(id, key)| (*id, key.n_seals.swap(0, Ordering::Relaxed))).collect()
+        counts.extend(counted.map(|(id, key)| (*id, key.n_seals.swap(0, Ordering::Relaxed))));
+        counts
     }
 
     fn open_stack_key(&self, stack_uid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
