@@ -1,5 +1,9 @@
 //! Checkpoints: whole, verbatim, or as a delta on the last verbatim text.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
 use crate::app::App;
 use crate::call::{self, Call};
 use crate::crypto::keyring::StackKey;
@@ -15,9 +19,6 @@ use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
 use crate::store::version::{self, Encoded};
 use crate::store::{self, Connection};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 /// What of a checkpoint's body is not its deployment; values are JSON texts.
 #[derive(Default)]
@@ -100,20 +101,20 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let key = app.key_of(update.stack_id)?;
     let mut cut = None;
     let envelope = scan(&text, NAME, |scanner| {
-        cut = Some(version::digest_while(&key, |each| Deployment::scan(scanner, each))?);
+        let start = scanner.position();
+        let (deployment, digests) = version::digest_while(&key, |each| Deployment::scan(scanner, each))?;
+        cut = Some((deployment, digests, scanner.text_since(start)));
         Ok(())
     })?;
     let sequence = checked_sequence(integer(envelope.sequence_number, "sequenceNumber")?)?;
-    let (deployment, digests) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
-    let hash = version::hash(&key, &deployment, &digests);
-    // After a delta whose answer was lost, the client sends all: then what it announced is the hash that is known.
-    let announced = || Sha256::digest(deployment.to_text()).into();
+    let (deployment, digests, text) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
+    // As a delta announces it: after one whose answer was lost, the client sends all.
+    let hash = Sha256::digest(text).into();
     if update.status != UpdateStatus::Running {
-        return refuse_unless_taken_before(app, update, &hash)
-            .or_else(|_| refuse_unless_taken_before(app, update, &announced()));
+        return refuse_unless_taken_before(app, update, &hash);
     }
     if sequence <= update.checkpoint_sequence {
-        return repeat(app, update, sequence, &hash).or_else(|_| repeat(app, update, sequence, &announced()));
+        return repeat(app, update, sequence, &hash);
     }
     refuse_gap(update, sequence)?;
     let expected_sequence = Some(update.checkpoint_sequence);
@@ -227,7 +228,7 @@ struct Checkpoint<'a> {
     key: &'a StackKey,
     deployment: Deployment<'a>,
     digests: Digests,
-    /// To know a repeat by: `version::hash`, or of a delta the SHA-256 that it announces.
+    /// To know a repeat by: the SHA-256 of the text, as a delta announces it; `version::hash` of a plain one.
     hash: [u8; 32],
     expected_sequence: Option<i64>,
     sequence: i64,

@@ -49,7 +49,7 @@ impl Job for SaveCheckpoint {
 
 /// A stored checkpoint.
 pub struct Checkpoint {
-    /// To know a repeat by: a keyed hash, or the SHA-256 that a delta announced.
+    /// To know a repeat by: the SHA-256 of the text, or a keyed hash of a plain one.
     pub hash: Vec<u8>,
     /// The deployment.
     pub deployment_id: i64,

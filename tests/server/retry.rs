@@ -330,6 +330,35 @@ fn a_delta_that_was_applied_may_come_again_as_a_whole_text() {
 }
 
 #[test]
+fn a_delta_that_is_still_under_way_and_its_whole_text_are_one() {
+    // The CLI gives the delta up and sends all, while the delta is on its way to the disk; either may be first.
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.verbatim(1, TEXT_1).ok();
+    let mut text = TEXT_1.to_string();
+    for sequence_number in 2..152 {
+        let at = text.len() - 2;
+        let addition = format!(",\"later{sequence_number}\":1");
+        text.insert_str(at, &addition);
+        let place = json!({ "line": 1, "column": 1, "offset": at });
+        let edits = json!([{ "Span": { "uri": "", "start": place, "end": place }, "NewText": addition }]);
+        let delta = update.delta_request(sequence_number, &sha256_hex(text.as_bytes()), &edits);
+        let whole = update.verbatim_request(sequence_number, &text);
+        let head_start = Duration::from_micros(sequence_number * 37 % 1500);
+        std::thread::scope(|scope| {
+            scope.spawn(|| stack.send(&delta).ok());
+            std::thread::sleep(head_start);
+            stack.send(&whole).ok();
+        });
+        assert_eq!(stack.export_tree(), Tree::parse(&text));
+    }
+    // And when both come once more after the end.
+    update.complete("succeeded").ok();
+    stack.send(&update.verbatim_request(151, &text)).ok();
+}
+
+#[test]
 fn a_start_whose_answer_was_lost_is_cancelled_like_any_other() {
     let server = TestServer::start();
     let stack = server.create_stack("web", "dev");
