@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::Sender;
 
 use crate::cache::ExportCache;
-use crate::cache::mark::MarkCache;
+use crate::cache::kept::Kept;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::hash_key::HashKey;
@@ -16,7 +16,8 @@ use crate::observe::figures::GateFigures;
 use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note, Who};
-use crate::store::bases::Bases;
+use crate::store::mark::StoredMarks;
+use crate::store::sketch::Sketch;
 use crate::store::stack::Stack;
 use crate::store::{self, Job, Store};
 
@@ -40,9 +41,9 @@ pub struct App {
     /// Exports as they were sent.
     pub exports: ExportCache,
     /// What running updates started from.
-    pub bases: Bases,
+    pub bases: Kept<Arc<Sketch>>,
     /// Marks of what was encrypted for stacks.
-    pub marks: MarkCache,
+    pub marks: Kept<StoredMarks>,
     /// Stacks whose export is likely to be asked for next.
     pub warm: Sender<i64>,
     /// The time.

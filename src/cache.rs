@@ -2,7 +2,7 @@
 //!
 //! A deployment's row id is never used for another text, so an entry cannot be stale, whatever happens.
 
-pub mod mark;
+pub mod kept;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

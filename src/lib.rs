@@ -16,7 +16,7 @@
 //! - `store`: SQLite, and the only SQL; one writer thread, many readers. Must not know HTTP.
 //! - `outbound`: requests of ours to other servers, none of which is called unless a setting names it.
 //! - `recent`: wrong tokens and denied calls of the last minute, counted. Must not decide what is right.
-//! - `cache`: exports as they were last sent. Nothing may be decided from it.
+//! - `cache`: what was read or made before, so that it need not be again. A crash must not make it untrue.
 //! - `crypto`: master key, stack keys, seals, tokens. Must not know what it seals, or where that is kept.
 //! - `http`: bytes ⇄ values, on tiny_http. Has never heard of a stack.
 //! - `config`: flags and environment → `Config`, checked once, at the start. Must not know what the settings do.

@@ -7,6 +7,8 @@ pub mod guard;
 mod salvage;
 mod written;
 
+use std::sync::Arc;
+
 use self::written::{Outcome, Written};
 use crate::app::App;
 use crate::cache::Gzip;
@@ -17,7 +19,8 @@ use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http;
 use crate::limits;
-use crate::store::audit::{Audited, Event, Who};
+use crate::store::audit::{Audited, Event};
+use crate::store::sketch::Sketch;
 use crate::store::stack::Stack;
 use crate::store::unused::CollectRuns;
 use crate::store::update::{EndUpdate, Update};
@@ -37,11 +40,17 @@ pub enum State {
 pub fn current(app: &App, conn: &Connection, stack: &Stack) -> Result<State, Error> {
     if let Some(update) = store::update::find_running(conn, stack.id)? {
         let key = app.stack_key(stack)?;
-        if let Some(written) = Written::read(conn, &app.bases, &key, None, &update)? {
+        if let Some(written) = Written::read(app, conn, &key, None, &update)? {
             return written.current(app.clock.now_rfc3339());
         }
     }
     Ok(stack.deployment_id.map_or(State::Empty, State::Stored))
+}
+
+/// The sketch of a deployment that updates start from; it is read once.
+pub fn base(app: &App, conn: &Connection, key: &StackKey, deployment_id: i64) -> Result<Arc<Sketch>, Error> {
+    let read = || Sketch::read(conn, key, deployment_id).map(Arc::new);
+    app.bases.with(deployment_id, read, |sketch| sketch.clone())
 }
 
 /// The gzip file of a stored deployment, from memory if it was asked for lately.
@@ -49,7 +58,7 @@ pub fn export_gzip(app: &App, conn: &Connection, stack: &Stack, deployment_id: i
     app.exports.get_or_make(deployment_id, || {
         let key = app.stack_key(stack)?;
         // What is exported now is likely what the next update starts from.
-        let text = app.bases.get(conn, &key, deployment_id)?.to_text(conn, &key)?;
+        let text = base(app, conn, &key, deployment_id)?.to_text(conn, &key)?;
         let mut file = http::gzip::compress(text.as_bytes());
         file.shrink_to_fit();
         Ok(Gzip::new(file))
@@ -64,7 +73,7 @@ pub fn warm(app: &App, stack_id: i64) -> Result<(), Error> {
         if app.exports.has_room(store::version::read_n_bytes(conn, id)?) {
             export_gzip(app, conn, &stack, id)?;
         } else {
-            app.bases.get(conn, &*app.stack_key(&stack)?, id)?;
+            base(app, conn, &*app.stack_key(&stack)?, id)?;
         }
         Ok(())
     })
@@ -120,7 +129,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Told, Error> {
             let key = app.stack_key(&store::stack::read(conn, update.stack_id)?)?;
             let marks = guard::marks(app, &key, update.stack_id)?;
             let now = app.clock.now_rfc3339();
-            let written = Written::read(conn, &app.bases, &key, marks.as_deref(), &update);
+            let written = Written::read(app, conn, &key, marks.as_deref(), &update);
             let outcome = written.and_then(|written| written.map(|written| written.outcome(now)).transpose());
             let outcome = outcome.map(Option::unwrap_or_default);
             Ok((update, key, marks, outcome))
@@ -190,14 +199,8 @@ fn expiry_event(app: &App, update_id: i64) -> Result<Event, Error> {
         let update = store::update::read(conn, update_id)?;
         store::stack::read(conn, update.stack_id)
     })?;
-    Ok(Event {
-        who: Who { at_unix: app.now_unix(), actor: "(server)".into(), ..Who::default() },
-        action: "update.expire",
-        target: stack.stack_ref.to_string(),
-        org: stack.stack_ref.org.to_string(),
-        result: String::new(),
-        detail: String::new(),
-    })
+    let event = app.own_event("update.expire", &stack.stack_ref.to_string());
+    Ok(Event { org: stack.stack_ref.org.to_string(), ..event })
 }
 
 /// Takes away what superseded checkpoints have left. Other jobs go on between the steps.

@@ -10,6 +10,7 @@ use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::{Deflated, Response};
 use crate::limits;
+use crate::state;
 use crate::store::fold::Shared;
 use crate::store::journal::{self, AppendJournal};
 use crate::store::update::Update;
@@ -68,7 +69,7 @@ fn unchanged(
         return Vec::new();
     }
     // If it cannot be read, entries are stored as they came.
-    let Ok(base) = app.store.read(|conn| app.bases.get(conn, key, base_id)) else { return Vec::new() };
+    let Ok(base) = app.store.read(|conn| state::base(app, conn, key, base_id)) else { return Vec::new() };
     let is_same = |candidate: &Candidate| {
         candidate.index < base.n_resources()
             && base.digest(base.place(candidate.index)).text == candidate.hash

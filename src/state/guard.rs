@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::cache::mark::KeptMarks;
 use crate::config::PlaintextGuard;
 use crate::crypto::keyring::StackKey;
 use crate::domain::leak::mark::Mark;
@@ -11,7 +10,7 @@ use crate::domain::leak::{Leak, Marks};
 use crate::error::Error;
 use crate::limits;
 use crate::store;
-use crate::store::mark::AddMarks;
+use crate::store::mark::{AddMarks, StoredMarks};
 use crate::store::stack::Stack;
 use crate::store::version;
 
@@ -31,13 +30,12 @@ pub fn marks_of_new(app: &App, key: &StackKey) -> Option<Marks> {
     (app.config.plaintext_guard != PlaintextGuard::Off).then(|| store::mark::none(key))
 }
 
-fn read(app: &App, key: &StackKey, stack_id: i64) -> Result<KeptMarks, Error> {
-    let stored = app.store.read(|conn| store::mark::read(conn, key, stack_id))?;
-    if let Some(damage) = &stored.damage {
+fn read(app: &App, key: &StackKey, stack_id: i64) -> Result<StoredMarks, Error> {
+    let mut stored = app.store.read(|conn| store::mark::read(conn, key, stack_id))?;
+    if let Some(damage) = stored.damage.take() {
         log::error!("values that were encrypted for the stack may be missed in plain text: {damage}");
     }
-    let store::mark::StoredMarks { marks, last_row, n_rows, n_stored, .. } = stored;
-    Ok(KeptMarks { marks: Arc::new(marks), last_row, n_rows, n_stored })
+    Ok(stored)
 }
 
 /// Remembers values that are encrypted now, before they are answered. Those that are known cost no write.
@@ -53,7 +51,7 @@ pub fn remember(
     if known.new_of(plaintexts).is_empty() {
         return Ok(());
     }
-    let add = |kept: &mut KeptMarks| {
+    let add = |kept: &mut StoredMarks| {
         // Another call may have brought the same meanwhile.
         let new = kept.marks.new_of(plaintexts);
         if new.is_empty() {
@@ -81,7 +79,7 @@ fn store_new(
     app: &App,
     key: &StackKey,
     stack_id: i64,
-    kept: &mut KeptMarks,
+    kept: &mut StoredMarks,
     new: &[Mark],
 ) -> Result<(), Error> {
     let is_full = kept.n_rows >= limits::MARK_ROWS_MAX || kept.n_stored + new.len() > 2 * limits::MARKS_MAX;

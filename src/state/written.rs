@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::State;
+use crate::app::App;
 use crate::call;
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::Deployment;
@@ -17,7 +18,7 @@ use crate::domain::journal::{self, Entry, Manifest, Slot, Source};
 use crate::domain::leak::{Leak, Marks};
 use crate::domain::resource::resource_facts;
 use crate::error::Error;
-use crate::store::bases::Bases;
+use crate::state;
 use crate::store::fold::Shared;
 use crate::store::journal::Outline;
 use crate::store::sketch::{Opened, Sketch, Text};
@@ -69,8 +70,8 @@ impl Default for Outcome {
 impl<'w> Written<'w> {
     /// What the update has written so far; nothing if there is nothing. `marks` are looked for in what it leaves.
     pub fn read(
+        app: &App,
         conn: &'w Connection,
-        bases: &Bases,
         key: &'w StackKey,
         marks: Option<&'w Marks>,
         update: &'w Update,
@@ -80,7 +81,7 @@ impl<'w> Written<'w> {
             Content::Checkpoint(found.deployment_id)
         } else if progress != Progress::default() {
             let base = match update.base_deployment_id {
-                Some(id) => bases.get(conn, key, id)?,
+                Some(id) => state::base(app, conn, key, id)?,
                 None => Arc::new(Sketch::empty()),
             };
             Content::Journal {

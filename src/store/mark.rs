@@ -1,6 +1,8 @@
 //! Marks of the values that were encrypted for a stack (see `domain/leak`), in batches as they came. A batch is sealed
 //! under its hash: like the marks in it, it says nothing to whoever has the file alone.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 use sha2::Digest;
 
@@ -15,7 +17,7 @@ use crate::error::Error;
 /// The marks of a stack as they are stored.
 pub struct StoredMarks {
     /// All that can be read.
-    pub marks: Marks,
+    pub marks: Arc<Marks>,
     /// The last of their rows; 0 if there is none.
     pub last_row: i64,
     /// How many rows there are.
@@ -33,22 +35,23 @@ pub fn none(key: &StackKey) -> Marks {
 
 /// The marks of a stack. A row that is damaged is left out, for nobody may be kept from writing by that.
 pub fn read(conn: &Connection, key: &StackKey, stack_id: i64) -> Result<StoredMarks, Error> {
-    let mut stored = StoredMarks { marks: none(key), last_row: 0, n_rows: 0, n_stored: 0, damage: None };
+    let mut marks = none(key);
+    let (mut last_row, mut n_stored, mut damage) = (0, 0, None);
     const IDS: &str = "SELECT id FROM marks WHERE stack_id = ?1 ORDER BY id";
     let ids: Vec<i64> =
         conn.prepare_cached(IDS)?.query_map([stack_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for id in ids {
-        match read_row(conn, key, id) {
-            Ok(marks) => {
-                stored.n_stored += marks.len();
-                stored.marks.add(marks);
+    for id in &ids {
+        match read_row(conn, key, *id) {
+            Ok(row) => {
+                n_stored += row.len();
+                marks.add(row);
             }
-            Err(error) if super::is_damage(&error) => stored.damage = stored.damage.or(Some(error)),
+            Err(error) if super::is_damage(&error) => damage = damage.or(Some(error)),
             Err(error) => return Err(error),
         }
-        (stored.last_row, stored.n_rows) = (id, stored.n_rows + 1);
+        last_row = *id;
     }
-    Ok(stored)
+    Ok(StoredMarks { marks: Arc::new(marks), last_row, n_rows: ids.len(), n_stored, damage })
 }
 
 fn read_row(conn: &Connection, key: &StackKey, id: i64) -> Result<Vec<Mark>, Error> {

@@ -6,7 +6,6 @@
 pub mod account;
 pub mod audit;
 pub mod backup;
-pub mod bases;
 pub mod census;
 pub mod checkpoint;
 mod chunk;
