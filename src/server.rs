@@ -21,7 +21,7 @@ use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
 use crate::app::App;
 use crate::cache::ExportCache;
-use crate::cache::mark::MarkCache;
+use crate::cache::kept::Kept;
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
 use crate::crypto::hash_key::HashKey;
@@ -33,7 +33,6 @@ use crate::ops::backup::scratch;
 use crate::ops::key_source;
 use crate::outbound::key_set::KeySets;
 use crate::recent::Recent;
-use crate::store::bases::Bases;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
 
@@ -182,8 +181,8 @@ impl Data {
             key_sets,
             recent,
             exports,
-            bases: Bases::default(),
-            marks: MarkCache::default(),
+            bases: Kept::new(limits::BASE_RESOURCES_MAX, |sketch| 1 + sketch.n_resources()),
+            marks: Kept::new(limits::MARKS_CACHED_MAX, |stored| 100 + stored.marks.list().len()),
             warm,
             clock,
             gate: OnceLock::new(),

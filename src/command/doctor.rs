@@ -15,6 +15,7 @@ use crate::config::{Addr, Config, KeySource};
 use crate::error::Error;
 use crate::gate::{LOCAL_CA, LOCAL_CA_KEY, Tls};
 use crate::limits;
+use crate::store::disk::beside;
 
 /// Something that a person should know of.
 struct Finding {
@@ -96,12 +97,7 @@ fn permissions(invocation: &Invocation, config: &Config, findings: &mut Vec<Find
 
 /// The data, and whatever has a key or a token in it.
 fn private_files(invocation: &Invocation, config: &Config) -> Vec<PathBuf> {
-    let with_end = |end: &str| {
-        let mut path = config.db.as_os_str().to_owned();
-        path.push(end);
-        PathBuf::from(path)
-    };
-    let mut files: Vec<PathBuf> = ["", "-wal", "-shm"].map(with_end).into();
+    let mut files: Vec<PathBuf> = ["", "-wal", "-shm"].map(|end| beside(&config.db, end)).into();
     files.extend(key_file(config).map(PathBuf::from));
     match &config.edge.tls {
         Some(TlsSource::Files { key, .. }) => files.push(key.clone()),

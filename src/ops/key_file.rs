@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::master::MasterKey;
 use crate::error::Error;
+use crate::store::disk::beside;
 
 /// The key in a file. Errors: not readable, readable by others, no key.
 pub fn read(path: &Path) -> Result<MasterKey, Error> {
@@ -46,7 +47,7 @@ pub fn make(path: &Path, key: &MasterKey) -> Result<(), Error> {
 
 /// Where the next key waits until the database has gone over to it.
 pub fn next_path(path: &Path) -> PathBuf {
-    with_suffix(path, ".next")
+    beside(path, ".next")
 }
 
 /// Lays the next key ready, on disk.
@@ -65,25 +66,19 @@ pub fn take_next_by(
     old_fingerprint: &str,
     link: impl Fn(&Path, &Path) -> io::Result<()>,
 ) -> Result<PathBuf, Error> {
-    let kept = with_suffix(path, &format!(".old-{old_fingerprint}"));
+    let kept = beside(path, &format!(".old-{old_fingerprint}"));
     // A link, so that there is a file of that name at every moment; or a copy, made whole under another name, for the
     // same reason. A file that is there already may be one that was cut short.
     if link(path, &kept).is_err() {
         let old = read(path)?;
         if !read(&kept).is_ok_and(|kept| kept.fingerprint() == old.fingerprint()) {
-            let aside = with_suffix(&kept, "-new");
+            let aside = beside(&kept, "-new");
             write(&aside, &old)?;
             rename(&aside, &kept)?;
         }
     }
     rename(&next_path(path), path)?;
     Ok(kept)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {

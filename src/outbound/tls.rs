@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::url::name_of;
 use crate::error::Error;
 
 /// Where systems keep the certificates that they trust.
@@ -52,7 +53,7 @@ impl Tls {
 
     /// A connection to `host`, which may have a port.
     pub fn connect<S: Read + Write>(&self, tcp: S, host: &str) -> IoResult<StreamOwned<ClientConnection, S>> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+        let name = name_of(host).trim_matches(['[', ']']);
         let name = ServerName::try_from(name.to_string()).map_err(IoError::other)?;
         let connection = ClientConnection::new(self.0.clone(), name).map_err(IoError::other)?;
         Ok(StreamOwned::new(connection, tcp))

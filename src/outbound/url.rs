@@ -33,17 +33,28 @@ impl Url {
         if host.is_empty() || host.contains('@') || !is_clean(host) || !is_clean(path) {
             return Err(wrong("is not an address like https://ci.example/keys"));
         }
-        let name =
-            host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(name, _)| name);
-        if is_plain && !is_this_machine(name.unwrap_or(host)) {
+        if is_plain && !is_this_machine(name_of(host)) {
             return Err(wrong("is plain HTTP to another machine; anybody on the way could give other keys"));
         }
-        let address = match name {
-            Some(_) => host.to_string(),
-            None => format!("{host}:{}", if is_plain { 80 } else { 443 }),
-        };
+        let address = socket_address(host, is_plain);
         let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
         Ok(Url { host: host.into(), address, path, is_plain })
+    }
+}
+
+/// The host without its port.
+pub fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        _ => host,
+    }
+}
+
+/// `HOST:PORT`, with the usual port if the host has none.
+pub fn socket_address(host: &str, is_plain: bool) -> String {
+    match name_of(host).len() < host.len() {
+        true => host.into(),
+        false => format!("{host}:{}", if is_plain { 80 } else { 443 }),
     }
 }
 

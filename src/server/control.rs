@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::http::Request;
 use crate::http::workers::Workers;
 use crate::routes::dispatch;
+use crate::store::disk::beside;
 
 /// An administrator has one command at a time; a second worker answers `health` meanwhile.
 const N_WORKERS: usize = 2;
@@ -51,18 +52,14 @@ impl Control {
 
 /// Its place.
 fn path(db: &Path) -> PathBuf {
-    let mut path = db.as_os_str().to_owned();
-    path.push("-control");
-    path.into()
+    beside(db, "-control")
 }
 
 /// The socket is made where nobody else can see it, and gets its name once only its owner may open it.
 ///
 /// That folder is beside it, for a rename cannot leave the file system: systemd's runtime directory is another one.
 fn bind(path: &Path) -> IoResult<UnixListener> {
-    let mut private = path.as_os_str().to_owned();
-    private.push("-new");
-    let private = PathBuf::from(private);
+    let private = beside(path, "-new");
     // One that is there was left by a crash: this server has the lock of the database.
     match std::fs::remove_dir_all(&private) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),

@@ -1,6 +1,5 @@
 //! A restore: the backup becomes the database while no server runs on it; what was there stays beside it.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,7 @@ use crate::ops::key_source;
 use crate::state::{self, Ending};
 use crate::store::audit::{Event, Who};
 use crate::store::backup::{Losses, list_lost, list_running, read_facts};
+use crate::store::disk::beside;
 use crate::store::key::SERVER_KEY;
 use crate::store::peek_meta;
 use crate::store::revoked::{self, Revoked, TakeAway};
@@ -176,7 +176,7 @@ fn find_revoked(
 ) -> Result<Option<Revoked>, Error> {
     let head = manifest.audit_head.as_ref();
     let hash = head.and_then(|head| unhex(&head.hash)).unwrap_or_default();
-    let head = head.map(|head| (head.sequence as i64, hash.as_slice()));
+    let head = head.map(|head| (head.sequence, hash.as_slice()));
     revoked::find(&config.db, db, head, &keyring.server().keyed_hasher("row"))
 }
 
@@ -236,10 +236,10 @@ fn exchange(db: &Path, restored: &Path) -> Result<Option<PathBuf>, Error> {
         false => None,
     };
     for end in ["-wal", "-shm"] {
-        let (beside, kept) = (with_end(db, end), kept.as_ref().map(|kept| with_end(kept, end)));
-        match (beside.exists(), kept) {
-            (true, Some(kept)) => fs::rename(&beside, kept).map_err(failed)?,
-            (true, None) => fs::remove_file(&beside).map_err(failed)?,
+        let (log, kept) = (beside(db, end), kept.as_ref().map(|kept| beside(kept, end)));
+        match (log.exists(), kept) {
+            (true, Some(kept)) => fs::rename(&log, kept).map_err(failed)?,
+            (true, None) => fs::remove_file(&log).map_err(failed)?,
             (false, _) => {}
         }
     }
@@ -253,12 +253,12 @@ fn exchange(db: &Path, restored: &Path) -> Result<Option<PathBuf>, Error> {
 /// A second name for the database: `<db>-before-restore-20261121T175000Z`.
 fn keep(db: &Path) -> Result<PathBuf, Error> {
     let time = date_time(Clock::default().now_unix()).replace(['-', ':'], "");
-    let mut kept = with_end(db, &format!("-before-restore-{time}Z"));
+    let mut kept = beside(db, &format!("-before-restore-{time}Z"));
     for n in 2.. {
         match fs::hard_link(db, &kept) {
             Ok(()) => break,
             Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {
-                kept = with_end(db, &format!("-before-restore-{time}Z-{n}"));
+                kept = beside(db, &format!("-before-restore-{time}Z-{n}"));
             }
             // A file system without links.
             Err(_) => {
@@ -269,10 +269,4 @@ fn keep(db: &Path) -> Result<PathBuf, Error> {
         }
     }
     Ok(kept)
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use super::{Job, Tx, key, meta};
+use super::{Job, Tx, audit, key, meta};
 use crate::error::Error;
 use crate::limits;
 
@@ -43,7 +43,7 @@ pub struct Facts {
     /// Of the master key that it needs.
     pub key_fingerprint: String,
     /// The last entry of the audit record and its hash, if there is one.
-    pub audit_head: Option<(u64, Vec<u8>)>,
+    pub audit_head: Option<(i64, Vec<u8>)>,
 }
 
 /// Looks at a database that nobody writes. Linear in its size.
@@ -54,7 +54,7 @@ pub fn read_facts(path: &Path) -> Result<Facts, Error> {
         schema_version: conn.pragma_query_value(None, "user_version", |row| row.get(0))?,
         counts: count_rows(&conn)?,
         key_fingerprint: String::from_utf8_lossy(&fingerprint).into_owned(),
-        audit_head: audit_head(&conn)?,
+        audit_head: audit::find_head(&conn)?,
     })
 }
 
@@ -68,15 +68,6 @@ fn count_rows(conn: &Connection) -> Result<BTreeMap<String, u64>, Error> {
         Ok((name, n))
     });
     counts.collect()
-}
-
-fn audit_head(conn: &Connection) -> Result<Option<(u64, Vec<u8>)>, Error> {
-    const HAS: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit')";
-    if !conn.query_row(HAS, [], |row| row.get(0))? {
-        return Ok(None);
-    }
-    const SQL: &str = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
-    Ok(conn.query_row(SQL, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// Updates that run, previews too.
@@ -110,12 +101,18 @@ pub struct Losses {
     pub revived_tokens: Vec<String>,
 }
 
-/// What the database at `old` has and the one at `new` does not. The write-ahead log of `old` is folded into it.
-pub fn list_lost(old: &Path, new: &Path) -> Result<Losses, Error> {
+/// The database at `old` as `main`, and beside it the one at `new` as `restored`.
+pub(super) fn open_both(old: &Path, new: &Path) -> Result<Connection, Error> {
     let conn = Connection::open(old)?;
     conn.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;")?;
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     conn.execute("ATTACH ?1 AS restored", [new.to_str().unwrap_or_default()])?;
+    Ok(conn)
+}
+
+/// What the database at `old` has and the one at `new` does not. The write-ahead log of `old` is folded into it.
+pub fn list_lost(old: &Path, new: &Path) -> Result<Losses, Error> {
+    let conn = open_both(old, new)?;
+    conn.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     const UPDATES: &str = "
         SELECT s.org || '/' || s.project || '/' || s.name, u.version, u.kind, u.status, u.started_at_unix
         FROM updates u JOIN stacks s ON s.id = u.stack_id
@@ -221,12 +218,14 @@ impl Job for ForgetBackups {
 
 /// The recorded backups, newest first; `place` chooses one.
 pub fn list(conn: &Connection, place: Option<&str>) -> Result<Vec<Backup>, Error> {
-    const SQL: &str = "
-        SELECT name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem FROM backups
-        WHERE ?1 IS NULL OR place = ?1 ORDER BY made_at_unix DESC, name DESC";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM backups WHERE ?1 IS NULL OR place = ?1 ORDER BY made_at_unix DESC, name DESC"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     Ok(statement.query_map([place], from_row)?.collect::<Result<_, _>>()?)
 }
+
+const COLUMNS: &str = "name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem";
 
 fn from_row(row: &Row) -> rusqlite::Result<Backup> {
     Ok(Backup {
@@ -262,15 +261,13 @@ impl Standing {
 
 /// How backups stand.
 pub fn standing(conn: &Connection) -> Result<Standing, Error> {
-    const LAST: &str = "
-        SELECT name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem FROM backups
-        ORDER BY made_at_unix DESC, id DESC LIMIT 1";
+    let last = format!("SELECT {COLUMNS} FROM backups ORDER BY made_at_unix DESC, id DESC LIMIT 1");
     const SQL: &str = "
         SELECT count(*), max(made_at_unix) FILTER (WHERE verified_at_unix IS NOT NULL AND problem IS NULL)
         FROM backups";
     let (n_recorded, last_verified_made_at_unix) =
         conn.prepare_cached(SQL)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let last = conn.prepare_cached(LAST)?.query_row([], from_row).optional()?;
+    let last = conn.prepare_cached(&last)?.query_row([], from_row).optional()?;
     Ok(Standing { last_verified_made_at_unix, last, n_recorded })
 }
 

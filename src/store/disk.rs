@@ -28,7 +28,12 @@ pub fn free_bytes(_: &Path) -> Option<u64> {
 /// Bytes of the database file and of its write-ahead log.
 pub fn file_bytes(path: &Path) -> (u64, u64) {
     let bytes = |path: &Path| path.metadata().map_or(0, |file| file.len());
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    (bytes(path), bytes(&PathBuf::from(wal)))
+    (bytes(path), bytes(&beside(path, "-wal")))
+}
+
+/// The file whose name is that of another with something behind it, as `-wal`.
+pub fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }

@@ -16,6 +16,10 @@ pub struct Readers {
     idle: Mutex<Vec<Connection>>,
 }
 
+fn commit(conn: &Connection) -> rusqlite::Result<usize> {
+    conn.prepare_cached("COMMIT")?.execute([])
+}
+
 impl Readers {
     pub fn new(path: &Path, row_hasher: RowHasher) -> Readers {
         Readers { path: path.to_path_buf(), row_hasher, idle: Mutex::default() }
@@ -28,7 +32,7 @@ impl Readers {
         conn.prepare_cached("BEGIN")?.execute([])?;
         let result = query(&conn);
         // A connection whose query panicked, or whose transaction does not end, is not used again. Some errors end it.
-        if conn.is_autocommit() || conn.prepare_cached("COMMIT")?.execute([]).is_ok() {
+        if conn.is_autocommit() || commit(&conn).is_ok() {
             self.idle.lock().expect("no panic under this lock").push(conn);
         }
         result

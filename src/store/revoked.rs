@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::mac::{self, RowHasher};
-use super::{Job, Tx};
+use super::{Job, Tx, backup};
 use crate::error::Error;
 
 /// What a restored database has that was taken away after its backup.
@@ -29,10 +29,8 @@ pub fn find(
     head: Option<(i64, &[u8])>,
     hasher: &RowHasher,
 ) -> Result<Option<Revoked>, Error> {
-    let conn = Connection::open(old)?;
-    conn.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;")?;
+    let conn = backup::open_both(old, new)?;
     mac::register(&conn, hasher)?;
-    conn.execute("ATTACH ?1 AS restored", [new.to_str().unwrap_or_default()])?;
     let Some((sequence, hash)) = head else { return Ok(None) };
     const IS_LATER: &str = "SELECT 1 FROM main.audit WHERE sequence = ?1 AND hash = ?2";
     let later: Option<i64> = conn.query_row(IS_LATER, (sequence, hash), |row| row.get(0)).optional()?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::disk;
 use crate::error::Error;
 
 /// Oldest first. `user_version` of the database counts how many have run.
@@ -330,12 +331,8 @@ pub fn migrate(conn: &mut Connection, path: &Path, migrations: &[&str]) -> Resul
 /// One that is there already is of an upgrade that did not come to its end: a migration may have run since, so the
 /// older copy is the one to keep.
 fn lay_snapshot(conn: &Connection, path: &Path, n_migrations: usize) -> Result<PathBuf, Error> {
-    let named = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!("-before-schema-{n_migrations}{end}"));
-        PathBuf::from(name)
-    };
-    let (snapshot, aside) = (named(""), named("-new"));
+    let snapshot = disk::beside(path, &format!("-before-schema-{n_migrations}"));
+    let aside = disk::beside(&snapshot, "-new");
     if snapshot.exists() {
         return Ok(snapshot);
     }

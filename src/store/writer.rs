@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use rusqlite::Connection;
 
+use super::disk;
 use super::journal::Ledgers;
 use crate::error::Error;
 use crate::limits;
@@ -121,9 +122,7 @@ impl Writer {
     /// Takes over the connection.
     pub fn start(conn: Connection, path: &Path) -> Result<Writer, Error> {
         let (queue, jobs) = bounded(limits::WRITER_QUEUE_JOBS);
-        let mut wal_path = path.as_os_str().to_owned();
-        wal_path.push("-wal");
-        let wal_path = PathBuf::from(wal_path);
+        let wal_path = disk::beside(path, "-wal");
         let figures = Arc::new(WriterFigures::default());
         let counting = figures.clone();
         let run = move || {

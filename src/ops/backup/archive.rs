@@ -60,7 +60,7 @@ pub struct Manifest {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub struct AuditHead {
     /// Number of the last entry.
-    pub sequence: u64,
+    pub sequence: i64,
     /// Its hash, in hex.
     pub hash: String,
 }

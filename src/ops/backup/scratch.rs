@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::crypto::{hex, random_bytes};
 use crate::error::Error;
+use crate::store::disk::beside;
 
 /// A private folder beside the database, where there is space for another one.
 pub struct Scratch(PathBuf);
@@ -36,9 +37,7 @@ impl Scratch {
 
 /// Where all of them are.
 fn folder(db: &Path) -> PathBuf {
-    let mut path = db.as_os_str().to_owned();
-    path.push("-scratch");
-    path.into()
+    beside(db, "-scratch")
 }
 
 /// Removes what a crash has left. Only for whoever holds the lock of the database.

@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::http::pattern::decode;
 use crate::ops::backup::name;
+use crate::outbound::url::socket_address;
 
 /// Where a bucket is.
 pub struct Address {
@@ -99,12 +100,7 @@ impl Address {
 
     /// `HOST:PORT`.
     pub fn socket_address(&self) -> String {
-        let host = self.host();
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        match has_port {
-            true => host,
-            false => format!("{host}:{}", if self.is_plain { 80 } else { 443 }),
-        }
+        socket_address(&self.host(), self.is_plain)
     }
 
     /// What is stored under a name of ours.
