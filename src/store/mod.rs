@@ -184,7 +184,7 @@ pub fn is_damage(error: &Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     let cause = match error {
         Error::Damaged(_) => return true,
-        Error::Internal { cause, .. } => cause,
+        Error::Internal(failure) => &failure.cause,
         _ => return false,
     };
     let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
