@@ -12,13 +12,8 @@ pub enum Error {
     NotFound(String),
     /// Well formed, but refused by the state of the stack. Holds the sentence.
     Conflict(String),
-    /// The request is wrong; `why` is a sentence for the person who sent it.
-    Invalid {
-        /// The part of the request that is wrong, as `name` or `entries[3].kind`.
-        field: String,
-        /// What is wrong with it and what would be right.
-        why: String,
-    },
+    /// The request is wrong.
+    Invalid(Box<Invalid>),
     /// Too many wrong tokens from one address; the next is looked at after `retry_secs`.
     TooManyAttempts {
         /// Seconds to wait.
@@ -38,26 +33,41 @@ pub enum Error {
     /// Something stored is not as it was written, and is not shown. Holds what and where.
     Damaged(String),
     /// Our fault. The log gets the cause; the caller gets "internal error" and a request id.
-    Internal {
-        /// What was being done, as "read the stack's journal".
-        during: String,
-        /// What went wrong.
-        cause: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Internal(Box<Internal>),
+}
+
+/// What is wrong with a request. Boxed, like the next: each `?` moves an error, and a short one is a smaller program.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The part of the request that is wrong, as `name` or `entries[3].kind`.
+    pub field: String,
+    /// What is wrong with it and what would be right, as a sentence for the person who sent it.
+    pub why: String,
+}
+
+/// What went wrong on our side.
+#[derive(Debug)]
+pub struct Internal {
+    /// What was being done, as "read the stack's journal".
+    pub during: String,
+    /// What went wrong.
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl Error {
     /// The request's `field` is wrong for the reason `why`.
+    #[cold]
     pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
-        Error::Invalid { field: field.into(), why: why.into() }
+        Error::Invalid(Box::new(Invalid { field: field.into(), why: why.into() }))
     }
 
     /// Something of ours failed while doing `during`.
+    #[cold]
     pub fn internal(
         during: impl Into<String>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
-        Error::Internal { during: during.into(), cause: cause.into() }
+        Error::Internal(Box::new(Internal { during: during.into(), cause: cause.into() }))
     }
 }
 
@@ -66,8 +76,8 @@ impl std::fmt::Display for Error {
         match self {
             Error::Unauthorized(why) | Error::Forbidden(why) => f.write_str(why),
             Error::NotFound(why) | Error::Conflict(why) | Error::Unavailable(why) => f.write_str(why),
-            Error::Invalid { field, why } if field.is_empty() => f.write_str(why),
-            Error::Invalid { field, why } => write!(f, "{field}: {why}"),
+            Error::Invalid(wrong) if wrong.field.is_empty() => f.write_str(&wrong.why),
+            Error::Invalid(wrong) => write!(f, "{}: {}", wrong.field, wrong.why),
             Error::TooManyAttempts { .. } => f.write_str("too many wrong tokens from this address"),
             Error::TooLarge { bytes_max } => write!(f, "the body is larger than {bytes_max} bytes"),
             Error::Busy => f.write_str("the server is busy; nothing was changed, try again"),
@@ -77,7 +87,7 @@ impl std::fmt::Display for Error {
                  else is damaged, `pulumi-backend restore` brings back a backup"
             ),
             Error::OutOfSpace => f.write_str("the server's disk is full; nothing was stored"),
-            Error::Internal { during, cause } => write!(f, "could not {during}: {cause}"),
+            Error::Internal(failure) => write!(f, "could not {}: {}", failure.during, failure.cause),
         }
     }
 }

@@ -164,10 +164,8 @@ impl Data {
         let lock = lock::Lock::take(&config.db)?;
         scratch::sweep(&config.db);
         let loaded = key_source::load(&config)?;
-        let store = Store::open(&config.db, loaded.keyring.server().keyed_hasher("row"))?;
-        if let Some(keys) = loaded.first_keys() {
-            store.write(keys)?;
-        }
+        let row_hasher = loaded.keyring.server().keyed_hasher("row");
+        let store = Store::open(&config.db, row_hasher, loaded.first_keys())?;
         let audit_key = Arc::new(HashKey::new(loaded.keyring.server(), store::audit::KEY));
         let single_token = config.single_tenant_token.as_ref().map(|secret| token::hash(secret.reveal()));
         let key_sets = KeySets::new(config.issuer_ca_file.clone());

@@ -8,6 +8,7 @@ use super::target::with_query;
 use super::{Invocation, print, time};
 use crate::api::audit;
 use crate::clock::date_time;
+use crate::domain::read;
 use crate::error::Error;
 
 /// The records, filtered; as lines, JSON, CSV or CEF.
@@ -76,7 +77,7 @@ pub fn verify(invocation: &Invocation) -> Result<ExitCode, Error> {
         ("", head) | (_, head @ None) => {
             let target = with_query("/api/admin/audit/verify", &[("head", head.unwrap_or(""))]);
             let answer = invocation.client()?.call("POST", &target, text.as_bytes())?;
-            serde_json::from_slice(&answer.body)
+            read::from_bytes(&answer.body)
                 .map_err(|cause| Error::internal("read the server's answer", cause))?
         }
         (_, Some(head)) => audit::verify_export(&text, head)?,

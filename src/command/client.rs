@@ -10,6 +10,7 @@ use super::progress::{Progress, Waiting};
 use super::remark;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::read;
 use crate::error::Error;
 use crate::observe;
 use crate::server::{Server, control};
@@ -74,8 +75,7 @@ impl Client {
         if answer.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&answer.body)
-            .map_err(|cause| Error::internal("read the server's answer", cause))
+        read::from_bytes(&answer.body).map_err(|cause| Error::internal("read the server's answer", cause))
     }
 
     /// A call.
@@ -140,7 +140,7 @@ fn read_body(mut reader: impl Read, n_bytes: u64) -> std::io::Result<Vec<u8>> {
 
 /// The error that the server meant: `{"code":404,"message":"Not Found: …"}`.
 fn error_of(answer: &Answer) -> Error {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body: Value = read::from_bytes(&answer.body).unwrap_or_default();
     let message = body["message"].as_str().unwrap_or("no reason given");
     let sentence = message.split_once(": ").map_or(message, |(_, sentence)| sentence).to_string();
     match answer.status {

@@ -7,12 +7,12 @@ use crate::error::Error;
 /// The exit code that tells a script why a command failed.
 pub fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Invalid { .. } => 2,
+        Error::Invalid(_) => 2,
         Error::NotFound(_) => 3,
         Error::Unauthorized(_) | Error::Forbidden(_) => 4,
         Error::Conflict(_) => 5,
         Error::Busy | Error::OutOfSpace | Error::Unavailable(_) | Error::TooManyAttempts { .. } => 6,
-        Error::TooLarge { .. } | Error::Damaged(_) | Error::Internal { .. } => 1,
+        Error::TooLarge { .. } | Error::Damaged(_) | Error::Internal(_) => 1,
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Invocation;
 use super::client::Client;
 use super::stack::StackName;
+use crate::domain::read;
 use crate::error::Error;
 
 /// The key that marks a value as special, and the value that marks it as a secret.
@@ -115,6 +116,6 @@ fn put_in(value: &mut Value, plaintexts: &Value) -> Result<(), Error> {
     let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, plain);
     let decoded = decoded.map_err(|cause| Error::internal("read an opened secret", cause.to_string()))?;
     // A program may have made a text a secret that is no JSON; it is shown as it is.
-    *value = serde_json::from_slice(&decoded).unwrap_or_else(|_| String::from_utf8_lossy(&decoded).into());
+    *value = read::from_bytes(&decoded).unwrap_or_else(|_| String::from_utf8_lossy(&decoded).into());
     Ok(())
 }

@@ -195,8 +195,9 @@ FROM rust:1-alpine AS build
 RUN apk add --no-cache musl-dev
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked \
- && cp target/release/pulumi-backend / \
+RUN target=$(uname -m)-unknown-linux-musl \
+ && cargo build --profile small --locked --bin pulumi-backend --target $target --target-dir /made \
+ && cp /made/$target/small/pulumi-backend / \
  && mkdir -m 0700 /data
 
 FROM scratch

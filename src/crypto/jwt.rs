@@ -54,8 +54,8 @@ impl Jwt<'_> {
     pub fn parse(text: &str) -> Option<Jwt<'_>> {
         let (signed, signature) = text.trim().rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        let header: Header = serde_json::from_slice(&decode(header)?).ok()?;
-        let claims = serde_json::from_slice(&decode(claims)?).ok()?;
+        let header: Header = serde_json::from_str(std::str::from_utf8(&decode(header)?).ok()?).ok()?;
+        let claims = serde_json::from_str(std::str::from_utf8(&decode(claims)?).ok()?).ok()?;
         Some(Jwt { header, claims, signed, signature: decode(signature)? })
     }
 

@@ -4,6 +4,7 @@
 pub mod json;
 pub mod name;
 mod plain;
+pub mod read;
 pub mod update;
 pub mod urn;
 

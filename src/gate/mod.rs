@@ -170,6 +170,7 @@ impl Gate {
             .spawn(move || accept::run(&for_thread, &listener, &woken))
             .map_err(failed)?;
         let park_thread = Parking::start(&shared.parking).map_err(failed)?;
+        shared.pool.open_more(n_upstream.saturating_sub(1))?;
         let rest_threads = [
             shared.pool.start_resting().map_err(failed)?,
             shared.health_pool.start_resting().map_err(failed)?,
@@ -195,6 +196,11 @@ impl Gate {
     /// Requests that wait for a worker now.
     pub fn n_waiting(&self) -> usize {
         self.shared.pool.n_waiting()
+    }
+
+    /// Connections to the engine that no request has now. Just after the start not all are open yet.
+    pub fn n_free(&self) -> usize {
+        self.shared.pool.n_free()
     }
 
     /// A look at the gate for monitors, for as long as it runs.
@@ -241,8 +247,8 @@ impl Shared {
             budget: Budget::new(settings.bodies_bytes_max),
             table: Table::new(settings.connections_max, settings.connections_per_address_max),
             rate: settings.requests_per_sec_per_address_max.map(Rate::new),
-            pool: Pool::open(opener.clone(), n_upstream, n_wait, n_same, patience)?,
-            health_pool: Pool::open(opener, 1, n_health, n_health, patience)?,
+            pool: Pool::open(opener.clone(), n_wait, n_same, patience)?,
+            health_pool: Pool::open(opener, n_health, n_health, patience)?,
             n_turned_away: AtomicUsize::new(0),
             n_held: AtomicUsize::new(0),
             n_held_max: if n_upstream > 1 { (n_upstream / 4).max(1) } else { 0 },

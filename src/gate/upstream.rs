@@ -1,8 +1,9 @@
 //! The warm connections to the server's own HTTP engine, and the queue for them.
 //!
 //! They are opened one after the other, each proven by a request, because the engine can lose connections that
-//! arrive together; then they are kept. A request has one to itself until its answer has been read. One that rests is
-//! replaced by a new one, because the engine keeps the last bytes that went over it.
+//! arrive together; then they are kept. The first serves while the others are still being opened. A request has one to
+//! itself until its answer has been read. One that rests is replaced by a new one, because the engine keeps the last
+//! bytes that went over it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -115,21 +116,29 @@ struct Waiter {
 }
 
 impl Pool {
-    /// Opens `n_links` connections, one after the other.
+    /// Opens the first connection.
     pub fn open(
         opener: Arc<Opener>,
-        n_links: usize,
         waiting_max: usize,
         waiting_per_address_max: usize,
         waiting_deadline: Duration,
     ) -> Result<Arc<Pool>, Error> {
-        let mut queue = Queue::default();
-        for _ in 0..n_links {
-            let failed = |error| Error::internal("open a connection to the HTTP engine", error);
-            queue.free.push(opener.open().map_err(failed)?);
-        }
-        let (queue, stirred) = (Mutex::new(queue), Condvar::new());
+        let failed = |error| Error::internal("open a connection to the HTTP engine", error);
+        let first = opener.open().map_err(failed)?;
+        let queue = Mutex::new(Queue { free: vec![first], ..Queue::default() });
+        let stirred = Condvar::new();
         Ok(Arc::new(Pool { opener, waiting_max, waiting_per_address_max, waiting_deadline, queue, stirred }))
+    }
+
+    /// Opens `n_links` more, one after the other, from a thread of its own: the first request does not wait for that.
+    pub fn open_more(self: &Arc<Pool>, n_links: usize) -> Result<(), Error> {
+        if n_links == 0 {
+            return Ok(());
+        }
+        let pool = self.clone();
+        let builder = std::thread::Builder::new().name("gate-open".into()).stack_size(128 * 1024);
+        let opening = builder.spawn(move || (0..n_links).for_each(|_| pool.reopen()));
+        opening.map(drop).map_err(|error| Error::internal("open connections to the HTTP engine", error))
     }
 
     /// A connection for one request, at once or after a wait in the queue.
@@ -275,11 +284,16 @@ impl Pool {
         while !lock(&self.queue).is_closed {
             match self.opener.open() {
                 Ok(link) => return self.put(link),
+                Err(_) if lock(&self.queue).is_closed => return,
                 Err(error) => log::error!("the HTTP engine does not answer, trying again: {error}"),
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+
+    pub fn n_free(&self) -> usize {
+        lock(&self.queue).free.len()
     }
 
     pub fn n_waiting(&self) -> usize {

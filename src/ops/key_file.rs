@@ -1,6 +1,6 @@
 //! The file of the master key: read, made, and replaced so that a crash at any step leaves a key that opens the data.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::master::MasterKey;
 use crate::error::Error;
+use crate::store::disk;
 use crate::store::disk::beside;
 
 /// The key in a file. Errors: not readable, readable by others, no key.
@@ -52,7 +53,9 @@ pub fn next_path(path: &Path) -> PathBuf {
 
 /// Lays the next key ready, on disk.
 pub fn write_next(path: &Path, key: &MasterKey) -> Result<(), Error> {
-    write(&next_path(path), key)
+    let next = next_path(path);
+    write(&next, key)?;
+    sync_folder(&next)
 }
 
 /// The next key takes the place of the present one, which is kept beside it; answers where.
@@ -81,6 +84,7 @@ pub fn take_next_by(
     Ok(kept)
 }
 
+/// On disk, but for its name.
 fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {
     let failed = |cause| Error::internal(format!("write {}", path.display()), cause);
     match fs::remove_file(path) {
@@ -93,8 +97,7 @@ fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(key.reveal_hex().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    sync_folder(path)
+    file.sync_all().map_err(failed)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
@@ -103,8 +106,6 @@ fn rename(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|cause| Error::internal(format!("sync {}", folder.display()), cause))
+    disk::sync_folder(path)
+        .map_err(|cause| Error::internal(format!("sync the folder of {}", path.display()), cause))
 }

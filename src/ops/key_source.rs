@@ -42,9 +42,9 @@ impl Loaded {
 /// Nothing of the database is changed. Errors: a database without its key; a key of another database; a file that
 /// others can read; a program that fails.
 pub fn load(config: &Config) -> Result<Loaded, Error> {
-    let sealed = store::peek_meta(&config.db, SERVER_KEY)?;
-    let fingerprint = store::peek_meta(&config.db, FINGERPRINT)?.unwrap_or_default();
-    let expected = Expected { sealed, fingerprint: String::from_utf8_lossy(&fingerprint).into_owned() };
+    let [sealed, fingerprint] = store::peek_meta(&config.db, [SERVER_KEY, FINGERPRINT])?;
+    let fingerprint = String::from_utf8_lossy(&fingerprint.unwrap_or_default()).into_owned();
+    let expected = Expected { sealed, fingerprint };
     let (master, is_file_made) = match &config.key_source {
         KeySource::File(path) => read_file(config, path, &expected)?,
         other => (read(other)?, false),

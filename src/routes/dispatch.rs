@@ -33,7 +33,7 @@ pub fn dispatch(app: &App, request: &mut Request, door: Door) -> Response {
         }
         Found::Nothing => Err(Error::NotFound(format!("{} is not part of this server", request.path))),
     };
-    if let Err(error @ (Error::Internal { .. } | Error::Damaged(_) | Error::Unavailable(_))) = &result {
+    if let Err(error @ (Error::Internal(_) | Error::Damaged(_) | Error::Unavailable(_))) = &result {
         log::error!("request {request_id}: {error}");
     }
     let response = result.unwrap_or_else(|error| errors::response(&error));

@@ -19,12 +19,12 @@ pub fn status(error: &Error) -> u16 {
         Error::Forbidden(_) => 403,
         Error::NotFound(_) => 404,
         Error::Conflict(_) => 409,
-        Error::Invalid { .. } => 400,
+        Error::Invalid(_) => 400,
         Error::TooLarge { .. } => 413,
         Error::TooManyAttempts { .. } => 429,
         Error::Busy | Error::Unavailable(_) => 503,
         Error::OutOfSpace => 507,
-        Error::Internal { .. } | Error::Damaged(_) => 500,
+        Error::Internal(_) | Error::Damaged(_) => 500,
     }
 }
 
@@ -32,7 +32,7 @@ pub fn status(error: &Error) -> u16 {
 pub fn response(error: &Error) -> Response {
     let status = status(error);
     let sentence = match error {
-        Error::Internal { .. } => {
+        Error::Internal(_) => {
             "internal error; the server's log has the cause under the request ID".to_string()
         }
         error => error.to_string(),

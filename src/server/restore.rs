@@ -155,7 +155,8 @@ fn open_key(config: &Config, db: &Path, manifest: &Manifest) -> Result<Keyring, 
             format!("{cause}; the backup needs the one with the fingerprint {needed}"),
         )
     })?;
-    let sealed = peek_meta(db, SERVER_KEY)?.unwrap_or_default();
+    let [sealed] = peek_meta(db, [SERVER_KEY])?;
+    let sealed = sealed.unwrap_or_default();
     Keyring::open(&master, &sealed).ok_or_else(|| {
         let why = format!(
             "the backup needs the master key with the fingerprint {needed}; the one {} has {}. After a change of the key the \

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::App;
+use crate::domain::read;
 use crate::error::Error;
 use crate::limits;
 use crate::store::meta::{self, SETTINGS, SetSettings};
@@ -13,7 +14,7 @@ type Settings = BTreeMap<String, String>;
 pub fn record_changes(app: &App) -> Result<(), Error> {
     let stored = app.store.read(|conn| meta::find(conn, SETTINGS))?;
     // What cannot be read is as good as none: everything counts as changed.
-    let before: Settings = stored.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    let before: Settings = stored.and_then(|json| read::from_bytes(&json).ok()).unwrap_or_default();
     let mut now = app.config.shown.clone();
     if let (Some(token), Some(shown)) = (&app.single_token, now.get_mut("single-tenant-token")) {
         // Another token is a change too; its hash is keyed, so that it cannot be guessed.

@@ -31,6 +31,12 @@ pub fn file_bytes(path: &Path) -> (u64, u64) {
     (bytes(path), bytes(&beside(path, "-wal")))
 }
 
+/// Returns once the names in the folder of `path` are on disk.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
 /// The file whose name is that of another with something behind it, as `-wal`.
 pub fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -11,6 +11,7 @@ pub const SERVER_KEY: &str = "server_key";
 pub const FINGERPRINT: &str = "master_key_fingerprint";
 
 /// Remembers the keys of a new database. Answers false, and changes nothing, if it has some.
+#[derive(Clone)]
 pub struct SetServerKey {
     /// Sealed.
     pub server_key: Vec<u8>,

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod event;
 mod facts;
 pub mod fold;
+mod fresh;
 pub mod grant;
 pub mod history;
 pub mod import;
@@ -48,6 +49,7 @@ pub use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 
+use self::key::SetServerKey;
 use self::mac::RowHasher;
 use self::readers::Readers;
 use self::writer::Writer;
@@ -66,13 +68,25 @@ impl Store {
     ///
     /// A new file gets mode 0600. Errors: not a database, made by a newer version, not writable.
     ///
-    /// `row_hasher` begins with the server's key.
-    pub fn open(path: &Path, row_hasher: RowHasher) -> Result<Store, Error> {
+    /// `row_hasher` begins with the server's key; `first_keys` are for a database that has none yet.
+    pub fn open(
+        path: &Path,
+        row_hasher: RowHasher,
+        first_keys: Option<SetServerKey>,
+    ) -> Result<Store, Error> {
+        if let Some(keys) = first_keys.clone() {
+            fresh::make_if_none(path, &row_hasher, keys)?;
+        }
         let mut conn = open_for_writing(path)?;
         mac::register(&conn, &row_hasher)?;
         schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
         mac::install(&conn)?;
-        Ok(Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) })
+        let store = Store { writer: Writer::start(conn, path)?, readers: Readers::new(path, row_hasher) };
+        // An empty file, or a start that was cut short.
+        if let Some(keys) = first_keys {
+            store.write(keys)?;
+        }
+        Ok(store)
     }
 
     /// What the writer counts.
@@ -109,28 +123,39 @@ impl Store {
     }
 }
 
-/// A fact about the database at `path`, read without changing anything; nothing if there is no database yet.
-pub fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
+/// Facts about the database at `path`, read without changing anything; nothing if there is no database yet.
+pub fn peek_meta<const N: usize>(path: &Path, names: [&str; N]) -> Result<[Option<Vec<u8>>; N], Error> {
+    let mut found = [const { None }; N];
     if !path.metadata().is_ok_and(|file| file.len() > 0) {
-        return Ok(None);
+        return Ok(found);
     }
     let conn = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let has_table: bool =
         conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| {
             row.get(0)
         })?;
-    if has_table { meta::find(&conn, name) } else { Ok(None) }
+    if has_table {
+        for (value, name) in found.iter_mut().zip(names) {
+            *value = meta::find(&conn, name)?;
+        }
+    }
+    Ok(found)
 }
+
+/// A new file gives space back page by page (see `backup::FreePages`); that is settled before its first page.
+const SETTLED_FIRST: &str = "PRAGMA auto_vacuum = INCREMENTAL;";
 
 fn open_for_writing(path: &Path) -> Result<Connection, Error> {
     make_private(path)?;
     refuse_other_files(path)?;
     let conn = Connection::open(path)?;
-    // A new file gives space back page by page (see `backup::FreePages`); that is settled before its first page.
+    if path.metadata().is_ok_and(|file| file.len() == 0) {
+        // Only then: on a database with tables it would be a commit at each start.
+        conn.execute_batch(SETTLED_FIRST)?;
+    }
     // What is deleted is wiped: an old row with its keyed hash, left on a free page, could come back by damage.
     conn.execute_batch(
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = ON;
@@ -184,7 +209,7 @@ pub fn is_damage(error: &Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     let cause = match error {
         Error::Damaged(_) => return true,
-        Error::Internal { cause, .. } => cause,
+        Error::Internal(failure) => &failure.cause,
         _ => return false,
     };
     let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);

@@ -348,7 +348,6 @@ fn lay_snapshot(conn: &Connection, path: &Path, n_migrations: usize) -> Result<P
     conn.execute("VACUUM INTO ?1", [name])?;
     std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::rename(&aside, &snapshot).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    disk::sync_folder(path).map_err(failed)?;
     Ok(snapshot)
 }

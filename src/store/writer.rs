@@ -94,8 +94,8 @@ impl<J: Job> Queued for Pending<J> {
         let job = self.job.take().expect("a job runs once");
         let result = job.run(tx);
         let done = result.as_ref().map(drop).map_err(Failure::of);
-        if let Err(Error::Internal { during, cause }) = &result {
-            log::error!("job {}: could not {during}: {cause}", J::NAME);
+        if let Err(Error::Internal(failure)) = &result {
+            log::error!("job {}: could not {}: {}", J::NAME, failure.during, failure.cause);
         }
         self.result = Some(result);
         done

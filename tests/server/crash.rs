@@ -5,7 +5,9 @@
 
 use crate::fake::cli::Patience;
 use crate::fake::life::Life;
+use crate::support::command::run;
 use crate::support::http::Client;
+use crate::support::process::TempDir;
 use crate::support::seed::{Rng, number_from_env, seeds};
 use crate::support::server::TestServer;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -84,4 +86,30 @@ impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// The first start makes the database beside its place; one that was cut short there has left its pieces.
+#[test]
+fn a_first_start_that_was_cut_short_is_done_again() {
+    let folder = TempDir::new("cut-short");
+    let left = ["", "-wal", "-journal"].map(|end| folder.path().join(format!("pulumi-backend.db-new{end}")));
+    for path in &left {
+        std::fs::write(path, "half of a database").expect("write a file");
+    }
+    run(folder.path(), &["user", "add", "alice", "--admin"]).ok();
+    let users = run(folder.path(), &["user", "list"]).ok();
+    assert!(users.contains("alice"), "{users}");
+    for path in left {
+        assert!(!path.exists(), "{} is still there", path.display());
+    }
+}
+
+/// As a mount of a single file brings it: it cannot be put in place, so it is filled.
+#[test]
+fn an_empty_file_becomes_the_database() {
+    let folder = TempDir::new("empty-file");
+    std::fs::write(folder.path().join("pulumi-backend.db"), "").expect("write a file");
+    run(folder.path(), &["user", "add", "alice", "--admin"]).ok();
+    let users = run(folder.path(), &["user", "list"]).ok();
+    assert!(users.contains("alice"), "{users}");
 }

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::pace::Pace;
 use crate::clock;
 use crate::crypto::{hex, unhex};
+use crate::domain::read;
 use crate::error::Error;
 use crate::store::backup::Facts;
 
@@ -192,7 +193,7 @@ impl<R: Read + Seek> Archive<R> {
             return Err(damaged("its manifest is not as it was written"));
         }
         let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|cause| damaged(&format!("its manifest: {cause}")))?;
+            read::from_bytes(&text).map_err(|cause| damaged(&format!("its manifest: {cause}")))?;
         let n_pieces: u64 = manifest.pieces.iter().map(|piece| u64::from(piece.bytes)).sum();
         if n_pieces != n_inside - n_manifest {
             return Err(damaged("its pieces are not as long as its manifest says"));

@@ -47,7 +47,7 @@ pub fn unpack(archive: &mut Archive<std::fs::File>, db: &Path, pace: &mut Pace) 
 
 /// Opens a database that nobody else uses and checks it whole.
 pub fn problems_of(db: &Path, keyring: &Keyring) -> Result<Vec<String>, Error> {
-    let store = Store::open(db, keyring.server().keyed_hasher("row"))?;
+    let store = Store::open(db, keyring.server().keyed_hasher("row"), None)?;
     let checked = verify::verify(&store, keyring);
     store.close();
     Ok(checked?.problems)

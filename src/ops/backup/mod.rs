@@ -152,7 +152,7 @@ pub fn run(app: &App, to: Option<&str>, pace: &mut Pace, mut event: Event) -> Re
     let written = write(app, &target.place, &mut backup, pace);
     let manifest = match written {
         Ok(manifest) => manifest,
-        Err(cause @ (Error::Internal { .. } | Error::OutOfSpace | Error::Damaged(_))) => {
+        Err(cause @ (Error::Internal(_) | Error::OutOfSpace | Error::Damaged(_))) => {
             log::error!("backup {} was not made: {cause}", backup.name);
             backup.problem = Some(format!("not made: {cause}"));
             record(app, &backup, event)?;

@@ -45,7 +45,9 @@ impl TestGate {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let gate = start_gate(Listener::Tcp(listener), &engine, settings);
         let LocalAddress::Tcp(address) = *gate.local_address() else { panic!("a TCP gate") };
-        TestGate { gate: Some(gate), engine, address }
+        let gate = TestGate { gate: Some(gate), engine, address };
+        gate.wait_until("all connections to the engine are open", |gate| gate.n_free() == engine::N_WORKERS);
+        gate
     }
 
     pub fn connect(&self) -> Client {
