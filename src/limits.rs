@@ -144,6 +144,8 @@ pub const BACKUP_LOOK_MILLIS: u64 = 500;
 pub const BACKUP_RETRY_SECS: i64 = 600;
 /// Failed attempts at a backup that are remembered: the newest.
 pub const FAILED_BACKUPS_MAX: usize = 50;
+/// Backups that have ended and of which more is told than what is recorded: the newest.
+pub const BACKUPS_ENDED_MAX: usize = 16;
 /// Pages that nothing uses and that are kept for the next writes: 4 MB.
 pub const FREE_PAGES_KEPT: u64 = 1024;
 /// Pages given back in one job; between two jobs others have their turn.

@@ -64,7 +64,7 @@ const TABLE: &[(&str, &str)] = &[
     ("listIssuers", SERVER), ("addIssuer", SERVER), ("removeIssuer", SERVER),
     ("getMetrics", SERVER), ("adminGetStatus", SERVER), ("adminListLocks", SERVER),
     ("getOpenAPI", PUBLIC), ("getOpenAPISpec", PUBLIC), ("adminGetStack", SEE), ("adminListVersions", SEE),
-    ("createBackup", SERVER), ("listBackups", SERVER),
+    ("createBackup", SERVER), ("listBackups", SERVER), ("getBackup", SERVER), ("getProgress", SERVER),
     ("showKeys", SERVER), ("verifyDatabase", SERVER), ("rotateMasterKey", SERVER), ("renewStackKey", SERVER),
     ("getAuditRecords", SERVER), ("exportAuditRecords", SERVER), ("getAuditHead", SERVER), ("verifyAuditRecords", SERVER),
     ("projectExists", SEE), ("getStack", SEE), ("getStackUpdates", SEE), ("getLatestUpdate", SEE),

@@ -73,6 +73,11 @@ impl Bucket {
         self.expect(&Call { method: "PUT", name, query: &[], headers: &[], body }).map(drop)
     }
 
+    /// Whether something is stored under this name.
+    pub fn has(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.find(name)?.is_some())
+    }
+
     /// Copies what is stored under a name to a new local file.
     pub fn get(&self, name: &str, to: &Path) -> Result<(), Error> {
         let found = self.find(name)?.ok_or_else(|| Error::NotFound(format!("there is no {self}/{name}")))?;
