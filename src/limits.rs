@@ -144,6 +144,10 @@ pub const BACKUP_LOOK_MILLIS: u64 = 500;
 pub const BACKUP_RETRY_SECS: i64 = 600;
 /// Failed attempts at a backup that are remembered: the newest.
 pub const FAILED_BACKUPS_MAX: usize = 50;
+/// Bytes of a copy that may wait in memory for the disk: a commit that comes meanwhile waits for them.
+pub const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a file that is removed, given back at once.
+pub const FREED_BYTES_MAX: u64 = 8 << 20;
 /// Backups that have ended and of which more is told than what is recorded: the newest.
 pub const BACKUPS_ENDED_MAX: usize = 16;
 /// Pages that nothing uses and that are kept for the next writes: 4 MB.

@@ -2,6 +2,7 @@
 //! space given back to the file system.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
@@ -13,20 +14,22 @@ use crate::pace::Pace;
 
 /// Steps of SQLite's machine between two looks at whether to go on; a row takes about five.
 const STEPS_BETWEEN_LOOKS: i32 = 200;
-/// Of these looks, from one reading of how much is copied to the next.
-const LOOKS_BETWEEN_READINGS: u32 = 256;
 
-/// Copies the database `from`, as it is at this moment, to the new file `to`. Others read and write meanwhile.
+/// Copies the database `from`, as it is at this moment, to the empty file `to`. Others read and write meanwhile.
 ///
 /// If `pace` says that it is to end, it does so with an error.
 pub fn copy(from: &Path, to: &Path, pace: &mut Pace) -> Result<(), Error> {
     let mut conn = open_to_read(from)?;
     pace.begin("copying", count_used_bytes(&conn)?);
-    let (path, mut pace_inside, mut n_looks) = (to.to_path_buf(), pace.clone(), 0u32);
+    let copy = File::open(to).map_err(|cause| Error::internal(format!("open {}", to.display()), cause))?;
+    let (mut pace_inside, mut n_synced) = (pace.clone(), 0);
     let go_on = move || {
-        n_looks = n_looks.wrapping_add(1);
-        if n_looks.is_multiple_of(LOOKS_BETWEEN_READINGS) {
-            pace_inside.reached(path.metadata().map_or(0, |file| file.len()));
+        let n_bytes = copy.metadata().map_or(0, |file| file.len());
+        pace_inside.reached(n_bytes);
+        if n_bytes >= n_synced + limits::UNSYNCED_BYTES_MAX {
+            // If this fails, so does SQLite's own at the end.
+            let _ = copy.sync_data();
+            n_synced = n_bytes;
         }
         pace_inside.go_on().is_err()
     };

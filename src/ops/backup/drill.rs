@@ -1,11 +1,10 @@
 //! A restore for a check: the backup is read back from where it was put, opened as a database, and looked at whole.
 
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::archive::Archive;
 use super::place::Place;
-use super::scratch::{self, Scratch};
+use super::scratch::{Scratch, Steady};
 use crate::app::App;
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
@@ -34,16 +33,17 @@ pub fn run(
     unpack(&mut archive, &db, pace)?;
     let mut problems: Vec<String> = archive.manifest().differs(read_facts(&db)?).into_iter().collect();
     problems.extend(problems_of(&db, &app.keyring, pace)?);
+    pace.begin("clearing up", 0);
+    scratch.remove("restored", pace);
     Ok(problems)
 }
 
 /// Writes the database of a backup to the new file `db`; each byte is checked.
 pub fn unpack(archive: &mut Archive<std::fs::File>, db: &Path, pace: &mut Pace) -> Result<(), Error> {
-    let mut out = BufWriter::new(scratch::create_private(db)?);
+    let mut out = Steady::create(db)?;
     archive.unpack(&mut out, pace)?;
     let failed = |cause| Error::internal(format!("write {}", db.display()), cause);
-    out.flush().map_err(failed)?;
-    out.get_ref().sync_all().map_err(failed)
+    out.finish().map(drop).map_err(failed)
 }
 
 /// Opens a database that nobody else uses and checks it whole.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::name;
 use super::s3::Bucket;
+use super::scratch;
 use crate::config::backup::S3Settings;
 use crate::error::Error;
+use crate::pace::Pace;
 
 /// A folder or a bucket.
 pub enum Place {
@@ -132,10 +134,10 @@ impl Place {
     }
 
     /// Deletes a backup.
-    pub fn delete(&self, name: &str) -> Result<(), Error> {
+    pub fn delete(&self, name: &str, pace: &mut Pace) -> Result<(), Error> {
         match self {
             Place::Bucket(bucket) => bucket.delete(name),
-            Place::Folder(folder) => fs::remove_file(folder.join(name))
+            Place::Folder(folder) => scratch::remove(&folder.join(name), pace)
                 .map_err(|cause| Error::internal(format!("delete {name}"), cause)),
         }
     }

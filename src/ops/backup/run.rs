@@ -3,7 +3,6 @@
 //! It is recorded when it is begun, so that one whose server is killed is found and told of at the next start.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::archive::{self, Manifest};
 use super::place::{self, Place, Target};
-use super::scratch::{self, Scratch};
+use super::scratch::{self, Scratch, Steady};
 use super::{CREATE, drill, keep, name, shown, target_of};
 use crate::app::App;
 use crate::app::backups::{Order, Running};
@@ -106,7 +105,8 @@ pub fn carry_out(app: &App, order: Order, is_stopped: &Arc<AtomicBool>) {
         more.into_iter().for_each(|(name, value)| told[name] = value);
     }
     if backup.n_bytes > 0 {
-        match target_of(app, to.as_deref()).and_then(|target| keep::delete_old(app, &target.place)) {
+        match target_of(app, to.as_deref()).and_then(|target| keep::delete_old(app, &target.place, &mut pace))
+        {
             Ok(deleted) => told["deleted"] = json!(deleted),
             Err(cause) => {
                 log::error!("old backups were not deleted: {cause}");
@@ -169,8 +169,10 @@ fn write(app: &App, place: &Place, backup: &mut Backup, pace: &mut Pace) -> Resu
     });
     if put.is_err() {
         // It may not even have been begun.
-        let _ = std::fs::remove_file(&staged);
+        let _ = scratch::remove(&staged, pace);
     }
+    pace.begin("clearing up", 0);
+    scratch.remove("copy", pace);
     put
 }
 
@@ -179,13 +181,9 @@ fn write_file(db: &Path, manifest: Manifest, to: &Path, pace: &mut Pace) -> Resu
     let failed = |cause| Error::internal(format!("write {}", to.display()), cause);
     let mut db = File::open(db).map_err(failed)?;
     pace.begin("writing", db.metadata().map_err(failed)?.len());
-    let mut out = BufWriter::new(scratch::create_private(to)?);
+    let mut out = Steady::create(to)?;
     let manifest = archive::pack(&mut db, manifest, &mut out, pace)?;
-    out.flush().map_err(failed)?;
-    let file = out.get_ref();
-    file.sync_all().map_err(failed)?;
-    let n_bytes = file.metadata().map_err(failed)?.len();
-    Ok((manifest, n_bytes))
+    Ok((manifest, out.finish().map_err(failed)?))
 }
 
 /// Ends the backup that was being made when the server was killed: what it left goes, and it is told that it failed.
