@@ -181,6 +181,23 @@ fn a_restored_database_does_not_take_its_own_backup_for_a_failed_one() {
     assert_eq!(listed["standing"]["lastProblem"], Value::Null);
 }
 
+#[test]
+fn a_backup_that_goes_stays_whole_under_its_other_name() {
+    let folder = TempDir::new("backups");
+    let dir = folder.path().join("dir");
+    let server =
+        TestServer::start_with(&["--backup-dir", dir.to_str().expect("UTF-8"), "--backup-keep", "1"]);
+    import_noise(&server);
+    let first = text(&server.back_up(), "name");
+    let other = folder.path().join("other.backup");
+    fs::hard_link(dir.join(&first), &other).expect("link");
+    // Of two in one second either is the older one; in the end one is left.
+    let second = server.back_up();
+    assert_eq!(second["deleted"].as_array().map(Vec::len), Some(1), "{second}");
+    assert_eq!(entries(&dir).len(), 1);
+    run(&server.folder(), &["verify", other.to_str().expect("UTF-8")]).ok();
+}
+
 /// About 20 MB that do not get smaller, so that a backup takes a while.
 fn import_noise(server: &TestServer) {
     let stack = server.create_stack("web", "noise");
