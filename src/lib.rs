@@ -25,6 +25,7 @@
 //! - `pace`: how fast long work may go, and how far it has come. Must not know what the work is.
 //! - `domain`: the rules, as values and pure functions. No SQL, no HTTP, no clock, no dice.
 //! - `limits`: every ceiling, with a unit and a line of why.
+//! - `memory`: the allocator, which wipes what it gets back. Must not know what that was.
 //! - `error`: why a call was not carried out. Must not know statuses: those are given in `routes`.
 
 pub mod api;
@@ -40,6 +41,7 @@ pub mod error;
 pub mod gate;
 pub mod http;
 pub mod limits;
+pub mod memory;
 pub mod observe;
 pub mod ops;
 pub mod outbound;

@@ -27,6 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["clock", "pace"],
     &["domain"],
     &["limits"],
+    &["memory"],
     &["error"],
 ];
 
