@@ -13,7 +13,7 @@ use crate::limits;
 use crate::pace::Pace;
 
 /// Steps of SQLite's machine between two looks at whether to go on; a row takes about five.
-const STEPS_BETWEEN_LOOKS: i32 = 200;
+const STEPS_BETWEEN_LOOKS: i32 = 50;
 
 /// Copies the database `from`, as it is at this moment, to the empty file `to`. Others read and write meanwhile.
 ///

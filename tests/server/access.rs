@@ -192,6 +192,7 @@ fn target(pattern: &str, update: &str) -> String {
         ("{version}", "1"),
         ("{userLogin}", "nobody"),
         ("{tokenID}", "none"),
+        ("{backupName}", "none"),
         ("{issuerID}", "none"),
     ];
     let target = names.iter().fold(pattern.to_string(), |text, (name, value)| text.replace(name, value));

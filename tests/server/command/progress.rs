@@ -1,10 +1,11 @@
 //! What a person sees at a terminal who waits longer than a second, and a program does not.
 
 use crate::support::command::run;
+use crate::support::http::{read_exactly, read_line};
 use crate::support::process::TempDir;
 use crate::support::server::TestServer;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -63,8 +64,18 @@ fn serve(
     meanwhile: &Mutex<&'static str>,
     answers: &Mutex<Receiver<&'static str>>,
 ) -> Option<()> {
-    let mut line = String::new();
-    BufReader::new(&mut server).read_line(&mut line).ok()?;
+    let mut reader = BufReader::new(server.try_clone().ok()?);
+    let line = read_line(&mut reader).ok()?;
+    let mut n_bytes = 0;
+    // All of it: who still sends must not find the connection closed.
+    loop {
+        let field = read_line(&mut reader).ok()?;
+        let Some((name, value)) = field.split_once(": ") else { break };
+        if name == "Content-Length" {
+            n_bytes = value.parse().ok()?;
+        }
+    }
+    read_exactly(&mut reader, n_bytes).ok()?;
     let answer = match line.contains(path) {
         true => answers.lock().ok()?.recv().ok()?,
         false => *meanwhile.lock().ok()?,
