@@ -1,9 +1,12 @@
 //! App: what every handler can reach.
 
+pub mod backups;
+
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
+use self::backups::Desk;
 use crate::cache::ExportCache;
 use crate::cache::kept::Kept;
 use crate::cache::last_text::LastText;
@@ -15,6 +18,7 @@ use crate::crypto::token::TokenHash;
 use crate::error::Error;
 use crate::observe::figures::GateFigures;
 use crate::outbound::key_set::KeySets;
+use crate::pace::Works;
 use crate::recent::Recent;
 use crate::store::audit::{Audited, Entry, Event, Note, Who};
 use crate::store::mark::StoredMarks;
@@ -49,6 +53,10 @@ pub struct App {
     pub marks: Kept<StoredMarks>,
     /// Stacks whose export is likely to be asked for next.
     pub warm: Sender<i64>,
+    /// The backup that is being made.
+    pub backups: Desk,
+    /// What takes long and is under way.
+    pub works: Works,
     /// The time.
     pub clock: Clock,
     /// How busy the gate is; not set while there is none.

@@ -22,6 +22,7 @@
 //! - `config`: flags and environment → `Config`, checked once, at the start. Must not know what the settings do.
 //! - `observe`: log lines. Must not know what is secret: whoever writes a line leaves that out.
 //! - `clock`: the one source of the time of day. Tests bring their own.
+//! - `pace`: how fast long work may go, and how far it has come. Must not know what the work is.
 //! - `domain`: the rules, as values and pure functions. No SQL, no HTTP, no clock, no dice.
 //! - `limits`: every ceiling, with a unit and a line of why.
 //! - `memory`: the allocator, which wipes what it gets back. Must not know what that was.
@@ -44,6 +45,7 @@ pub mod memory;
 pub mod observe;
 pub mod ops;
 pub mod outbound;
+pub mod pace;
 pub mod program;
 pub mod recent;
 pub mod routes;

@@ -47,6 +47,10 @@ pub const SEALS_NOTED: u64 = 1 << 20;
 pub const WAL_IDLE_PAGES: i64 = 1024;
 /// The write-ahead log is folded back even under load when it is larger than this.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Pages of the write-ahead log that the writer folds back by itself: 8 MB, which nobody notices.
+pub const WAL_FOLD_PAGES: i64 = 2048;
+/// Beyond this the writer folds all of it, and lets others wait: the log would fill the disk.
+pub const WAL_BYTES_HARD_MAX: u64 = 1 << 30;
 /// Runs that nothing needs any more, taken away in one job: it must not hold up the others for long.
 pub const COLLECT_RUNS_MAX: usize = 64;
 /// A journal batch is only looked through for what it repeats of its base if that may be so much.
@@ -146,6 +150,12 @@ pub const BACKUP_LOOK_MILLIS: u64 = 500;
 pub const BACKUP_RETRY_SECS: i64 = 600;
 /// Failed attempts at a backup that are remembered: the newest.
 pub const FAILED_BACKUPS_MAX: usize = 50;
+/// Bytes of a copy that may wait in memory for the disk: a commit that comes meanwhile waits for them.
+pub const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a file that is removed, given back at once.
+pub const FREED_BYTES_MAX: u64 = 8 << 20;
+/// Backups that have ended and of which more is told than what is recorded: the newest.
+pub const BACKUPS_ENDED_MAX: usize = 16;
 /// Pages that nothing uses and that are kept for the next writes: 4 MB.
 pub const FREE_PAGES_KEPT: u64 = 1024;
 /// Pages given back in one job; between two jobs others have their turn.

@@ -20,6 +20,7 @@ use self::edge::Edge;
 use self::folder::PrivateFolder;
 use self::housekeeper::Housekeeper;
 use crate::app::App;
+use crate::app::backups::{Desk, Order};
 use crate::cache::ExportCache;
 use crate::cache::kept::Kept;
 use crate::cache::last_text::LastText;
@@ -33,6 +34,7 @@ use crate::limits;
 use crate::ops::backup::scratch;
 use crate::ops::key_source;
 use crate::outbound::key_set::KeySets;
+use crate::pace::Works;
 use crate::recent::Recent;
 use crate::store::meta::Ping;
 use crate::store::{self, Store};
@@ -41,6 +43,7 @@ use crate::store::{self, Store};
 pub struct Server {
     data: Data,
     control: Control,
+    backups: Backups,
     front: Option<Front>,
 }
 
@@ -48,6 +51,7 @@ pub struct Server {
 struct Data {
     app: Arc<App>,
     to_warm: Receiver<i64>,
+    orders: Receiver<Order>,
     is_key_made: bool,
     _lock: lock::Lock,
 }
@@ -57,7 +61,6 @@ struct Front {
     edge: Edge,
     monitors: Option<Edge>,
     housekeeper: Housekeeper,
-    backups: Backups,
     /// Of the sockets between gate and workers.
     _folder: PrivateFolder,
 }
@@ -80,15 +83,17 @@ impl Server {
         data.warn_of_lost_users();
         settings::record_changes(&data.app)?;
         let front = Front::start(&data, listener)?;
+        let backups = Backups::start(&data.app, &data.orders, true)?;
         let control = Control::start(&data.app)?;
-        Ok(Server { data, control, front: Some(front) })
+        Ok(Server { data, control, backups, front: Some(front) })
     }
 
     /// Opens the data for a command on this machine: only the control socket is served.
     pub fn start_local(config: Config, clock: Clock) -> Result<Server, Error> {
         let data = Data::open(config, clock)?;
+        let backups = Backups::start(&data.app, &data.orders, false)?;
         let control = Control::start(&data.app)?;
-        Ok(Server { data, control, front: None })
+        Ok(Server { data, control, backups, front: None })
     }
 
     /// Where it listens, if it serves the network.
@@ -151,9 +156,10 @@ impl Server {
             if let Some(monitors) = front.monitors {
                 monitors.stop();
             }
-            front.backups.stop();
             front.housekeeper.stop();
         }
+        // While those who wait for one can still be told.
+        self.backups.stop();
         self.control.stop();
         self.data.close();
     }
@@ -172,6 +178,7 @@ impl Data {
         let recent = Recent::new(config.wrong_tokens_max);
         let exports = ExportCache::new(config.cache_bytes);
         let (warm, to_warm) = bounded(1);
+        let (to_make, orders) = bounded(1);
         let app = Arc::new(App {
             store,
             keyring: loaded.keyring,
@@ -184,11 +191,13 @@ impl Data {
             last_texts: Kept::new(limits::LAST_TEXT_BYTES_MAX, LastText::n_bytes),
             marks: Kept::new(limits::MARKS_CACHED_MAX, |stored| 100 + stored.marks.list().len()),
             warm,
+            backups: Desk::new(to_make),
+            works: Works::default(),
             clock,
             gate: OnceLock::new(),
             config,
         });
-        Ok(Data { app, to_warm, is_key_made: loaded.is_file_made, _lock: lock })
+        Ok(Data { app, to_warm, orders, is_key_made: loaded.is_file_made, _lock: lock })
     }
 
     /// Commits and closes.
@@ -255,8 +264,7 @@ impl Front {
         let is_first = app.gate.set(Box::new(move || watch.figures())).is_ok();
         assert!(is_first, "an app has one gate");
         let housekeeper = Housekeeper::start(app.clone(), data.to_warm.clone())?;
-        let backups = Backups::start(app.clone())?;
-        Ok(Front { edge, monitors, housekeeper, backups, _folder: folder })
+        Ok(Front { edge, monitors, housekeeper, _folder: folder })
     }
 }
 

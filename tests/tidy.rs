@@ -24,7 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["crypto", "http"],
     &["config"],
     &["observe"],
-    &["clock"],
+    &["clock", "pace"],
     &["domain"],
     &["limits"],
     &["memory"],

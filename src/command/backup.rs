@@ -1,18 +1,26 @@
 //! `backup`, `restore`: the data goes to another place, and comes back.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::Client;
+use super::progress::{Line, Stage, Watch};
 use super::stack::table;
 use super::{Invocation, remark};
 use crate::clock::date_time;
 use crate::error::Error;
 use crate::ops::backup::archive::Manifest;
 use crate::ops::backup::name;
+use crate::pace::Meter;
 use crate::server::restore::{self, Request, Restored};
 use crate::store::backup::Losses;
 use crate::store::revoked::Revoked;
+
+/// Between two questions after a backup, at first and later.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// Makes a backup and checks it by a restore. Exit code 1 if it is no good.
 pub fn make(invocation: &Invocation) -> Result<ExitCode, Error> {
@@ -20,9 +28,17 @@ pub fn make(invocation: &Invocation) -> Result<ExitCode, Error> {
         None => json!({}),
         Some(to) => json!({ "to": full(to)? }),
     };
-    let made = invocation.client()?.json("POST", "/api/admin/backup", Some(&body))?;
+    let client = invocation.client()?;
+    let begun = client.json("POST", "/api/admin/backup", Some(&body))?;
+    if begun["isNew"] == false {
+        remark("it is being made already, as somebody else asked for it");
+    }
+    let made = wait(&client, begun["location"].as_str().unwrap_or_default())?;
     let text = |key: &str| made[key].as_str().unwrap_or_default().to_string();
     let problem = made["problem"].as_str();
+    if let Some(why) = made["notDeleted"].as_str() {
+        remark(&format!("old backups were not deleted: {why}"));
+    }
     invocation.show(&made, || {
         let outcome = match problem {
             None => "restored for a check: every stack is whole".to_string(),
@@ -31,6 +47,21 @@ pub fn make(invocation: &Invocation) -> Result<ExitCode, Error> {
         format!("{} in {}, {} bytes\n{outcome}\n", text("name"), text("place"), made["bytes"])
     });
     Ok(if problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks until it has ended.
+fn wait(client: &Client, location: &str) -> Result<Value, Error> {
+    let mut line = Line::new();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let backup = client.json("GET", location, None)?;
+        if backup["status"] != "running" {
+            return Ok(backup);
+        }
+        line.show(&Stage::of(&backup["progress"]));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
 }
 
 /// The server has another working folder.
@@ -58,6 +89,7 @@ pub fn list(invocation: &Invocation) -> Result<ExitCode, Error> {
 fn row(backup: &Value) -> Vec<String> {
     let text = |key: &str| backup[key].as_str().unwrap_or("").to_string();
     let checked = match (backup["problem"].as_str(), backup["verifiedAt"].as_str()) {
+        _ if backup["status"] == "running" => Stage::of(&backup["progress"]).to_string(),
         (Some(problem), _) => format!("NOT GOOD: {problem}"),
         (None, Some(at)) => at.to_string(),
         (None, None) => "not yet".into(),
@@ -77,7 +109,11 @@ pub fn restore(invocation: &Invocation) -> Result<ExitCode, Error> {
         takes_damaged: invocation.has("damaged"),
     };
     let config = invocation.config()?;
-    let done = restore::restore(&config, &request)?;
+    let meter = Meter::default();
+    let watch = Watch::of(&meter);
+    let done = restore::restore(&config, &request, &meter);
+    drop(watch);
+    let done = done?;
     tell_lost(&done);
     invocation.show(&restored_json(&done), || {
         let kept = done.kept.as_ref().map_or(String::new(), |kept| {
@@ -164,7 +200,11 @@ fn restored_json(done: &Restored) -> Value {
 
 /// Checks a backup as a restore would, and changes nothing. Exit code 1 if it is no good.
 pub fn verify(invocation: &Invocation) -> Result<ExitCode, Error> {
-    let (name, manifest, problems) = restore::verify(&invocation.config()?, invocation.argument(0))?;
+    let (config, meter) = (invocation.config()?, Meter::default());
+    let watch = Watch::of(&meter);
+    let verified = restore::verify(&config, invocation.argument(0), &meter);
+    drop(watch);
+    let (name, manifest, problems) = verified?;
     let Manifest { made_at, counts, key_fingerprint, audit_head, .. } = &manifest;
     let shown = json!({
         "name": name, "madeAt": made_at, "counts": counts, "keyFingerprint": key_fingerprint,

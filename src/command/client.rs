@@ -3,10 +3,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::progress::{Progress, Waiting};
+use super::progress::{Progress, Stage, Watch};
 use super::remark;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -71,29 +72,56 @@ impl Client {
     /// Errors: those of the API, with its sentences.
     pub fn json(&self, method: &str, target: &str, body: Option<&Value>) -> Result<Value, Error> {
         let body = body.map(|value| value.to_string().into_bytes());
-        let answer = self.call(method, target, body.as_deref().unwrap_or_default())?;
-        if answer.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        read::from_bytes(&answer.body).map_err(|cause| Error::internal("read the server's answer", cause))
+        read_json(&self.call(method, target, body.as_deref().unwrap_or_default())?)
+    }
+
+    /// A call that the server lists under `kind` among its works, while it carries it out.
+    ///
+    /// Errors: those of the API, with its sentences.
+    pub fn json_of_work(&self, kind: &'static str, method: &str, target: &str) -> Result<Value, Error> {
+        let db = self.config.db.clone();
+        read_json(&call(&self.config.db, method, target, &[], move || look(&db, kind))?)
     }
 
     /// A call.
     ///
     /// Errors: those of the API, with its sentences.
     pub fn call(&self, method: &str, target: &str, body: &[u8]) -> Result<Answer, Error> {
-        let failed =
-            |cause| Error::internal(format!("call the server of {}", self.config.db.display()), cause);
-        let mut socket = control::connect(&self.config.db).map_err(failed)?;
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body)).map_err(failed)?;
-        let answer = read_answer(socket).map_err(failed)?;
-        if answer.status < 400 { Ok(answer) } else { Err(error_of(&answer)) }
+        call(&self.config.db, method, target, body, || None)
     }
+}
+
+fn call(
+    db: &Path,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    look: impl FnMut() -> Option<Stage> + Send + 'static,
+) -> Result<Answer, Error> {
+    let failed = |cause| Error::internal(format!("call the server of {}", db.display()), cause);
+    let mut socket = control::connect(db).map_err(failed)?;
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body)).map_err(failed)?;
+    let answer = read_answer(socket, look).map_err(failed)?;
+    if answer.status < 400 { Ok(answer) } else { Err(error_of(&answer)) }
+}
+
+/// How far the newest work of this kind is, as the server has it.
+fn look(db: &Path, kind: &str) -> Option<Stage> {
+    let answer = call(db, "GET", "/api/admin/progress", &[], || None).ok()?;
+    let told: Value = read::from_bytes(&answer.body).ok()?;
+    told["works"].as_array()?.iter().rfind(|work| work["kind"] == kind).map(Stage::of)
+}
+
+fn read_json(answer: &Answer) -> Result<Value, Error> {
+    if answer.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    read::from_bytes(&answer.body).map_err(|cause| Error::internal("read the server's answer", cause))
 }
 
 impl Drop for Client {
@@ -104,13 +132,16 @@ impl Drop for Client {
     }
 }
 
-fn read_answer(socket: UnixStream) -> std::io::Result<Answer> {
+fn read_answer(
+    socket: UnixStream,
+    look: impl FnMut() -> Option<Stage> + Send + 'static,
+) -> std::io::Result<Answer> {
     let cut_short = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer is cut short");
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
-    let waiting = Waiting::new();
+    let watch = Watch::new(look);
     reader.read_line(&mut line)?;
-    drop(waiting);
+    drop(watch);
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut_short)?;
     let (mut n_bytes, mut warning) = (0, None);
     loop {

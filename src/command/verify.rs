@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::{Invocation, backup};
 use crate::error::Error;
+use crate::ops::verify;
 
 /// 0 if everything is as it was written, 1 if not; in the backup that the argument names, or in the database.
 pub fn run(invocation: &Invocation) -> Result<ExitCode, Error> {
     if !invocation.argument(0).is_empty() {
         return backup::verify(invocation);
     }
-    let report = invocation.client()?.json("POST", "/api/admin/verify", None)?;
+    let report = invocation.client()?.json_of_work(verify::WORK, "POST", "/api/admin/verify")?;
     let is_sound = report["isSound"] == true;
     invocation.show(&report, || told(&report, is_sound));
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -54,7 +54,8 @@ pub const COMPONENTS: &[(&str, &str)] = &[
     ("AuditEvent", "{timestamp: int, event: string, description: string, user: UserInfo, sourceIP: string, tokenID: string, tokenName: string, authFailure: boolean}"),
     ("AuditRecord", "{sequence: int, timestamp: int, user: string, token: string, tokenID: string, address: string, action: string, organization: string, target: string, result: string, detail: string, requestID: string, hash: string, seal: string}"),
     ("Lock", "{orgName: string, projectName: string, stackName: string, updateID: string, kind: string, version: int, holder: string, host: string, since: time, lastHeartbeat: time, leaseExpires: time, isExpired: boolean}"),
-    ("Backup", "{name: string, place: string, bytes: int, madeAt: time|null, keyFingerprint: string, verifiedAt: time|null, problem: string|null, *: any}"),
+    ("Work", "{kind: string, part: string, done: int, all: int}"),
+    ("Backup", "{status: \"running\"|\"done\"|\"failed\"|\"unknown\", progress?: {part: string, done: int, all: int}, name: string, place: string, bytes: int, madeAt: time|null, keyFingerprint: string, verifiedAt: time|null, problem: string|null, *: any}"),
     ("Version", "{version: int, updateID: string, kind: string, status: string, ended: time|null, requestedBy: string, isKept: boolean, resourceCount: int|null, stateBytes: int|null}"),
 ];
 
@@ -101,8 +102,11 @@ pub const SHAPES: &[Shape] = &[
         &[(200, "{id: string, orgName: string, projectName: string, stackName: string, version: int, created: time, updated: time|null, versionsKept: int, resourceCount: int|null, stateBytes: int|null}")]),
     shape("adminListVersions", "Administration", "The versions of a stack, newest first", &[("before", "int", "Only versions below this one: the next page")], "",
         &[(200, "{versions: Version[], before: int|null}")]),
-    shape("createBackup", "Administration", "Makes a backup, and restores it at once for a check", &[], "{to?: string|null}|null",
+    shape("createBackup", "Administration", "Begins a backup, which is restored at once for a check; getBackup tells how it goes, at the path in Location. While one runs, it is the answer, and no other is begun", &[], "{to?: string|null}|null",
+        &[(202, "{status: \"running\", isNew: boolean, location: string, name: string, place: string, *: any}")]),
+    shape("getBackup", "Administration", "One backup: how far it is (bytes of the database in this part, or things looked at; 0 if nobody knows), or how it ended", &[], "",
         &[(200, "Backup")]),
+    shape("getProgress", "Administration", "What takes long and is under way: backups, verifications", &[], "", &[(200, "{works: Work[]}")]),
     shape("listBackups", "Administration", "The backups, newest first, and how they stand", &[], "",
         &[(200, "{backups: Backup[], standing: {lastVerifiedAt: time|null, lastAttemptAt: time|null, lastProblem: string|null, isOverdue: boolean}}")]),
     shape("verifyDatabase", "Administration", "Opens and compares everything that is stored", &[], "",

@@ -152,6 +152,8 @@ pub const ROUTES: &[Route] = &[
     route("verifyAuditRecords", Post, "/api/admin/audit/verify", Everywhere(Audit), BODY_BYTES_CONFIG, audit::verify),
 
     route("createBackup", Post, "/api/admin/backup", Server, BODY_BYTES_SMALL, backup::make),
+    route("getBackup", Get, "/api/admin/backups/{backupName}", Server, NO_BODY, backup::show),
+    route("getProgress", Get, "/api/admin/progress", Server, NO_BODY, backup::progress),
     route("listBackups", Get, "/api/admin/backups", Server, NO_BODY, backup::list),
     route("showKeys", Get, "/api/admin/keys", Server, NO_BODY, key::show),
     route("verifyDatabase", Post, "/api/admin/verify", Server, NO_BODY, verify::run),

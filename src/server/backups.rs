@@ -1,20 +1,21 @@
-//! Makes backups by the clock and gives free pages back, beside the housekeeper: leases end in time meanwhile.
+//! Makes the backups that are asked for, be it by a call or by the clock, and gives free pages back, beside the housekeeper: leases end in time meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::app::App;
+use crate::app::backups::Order;
 use crate::error::Error;
 use crate::limits;
 use crate::ops::backup;
-use crate::ops::backup::pace::Pace;
+use crate::ops::backup::run;
 use crate::store::backup::{FreePages, count_free_pages, standing};
 
-/// The thread that makes backups when they are due.
+/// The thread that makes backups.
 pub struct Backups {
     stop: Sender<()>,
     is_stopped: Arc<AtomicBool>,
@@ -22,20 +23,31 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Nothing is made without a schedule in the settings.
-    pub fn start(app: Arc<App>) -> Result<Backups, Error> {
+    /// Only a server, and not a command on the data, also looks at the clock.
+    pub fn start(app: &Arc<App>, orders: &Receiver<Order>, is_serving: bool) -> Result<Backups, Error> {
+        if let Err(cause) = run::give_up_unfinished(app) {
+            // A server with a full disk is worth more than none.
+            log::error!("backup: {cause}");
+        }
         let (stop, stopped) = bounded::<()>(1);
         let is_stopped = Arc::new(AtomicBool::new(false));
-        let pace_stop = is_stopped.clone();
+        let (app, orders, is_over) = (app.clone(), orders.clone(), is_stopped.clone());
         let look = Duration::from_millis(limits::BACKUP_LOOK_MILLIS);
         let run = move || {
             let mut due = Due { started_unix: app.now_unix(), tried_unix: 0 };
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(look) {
-                let done = give_back_pages(&app).and_then(|()| due.make(&app, &pace_stop));
-                if let Err(cause) = done {
-                    log::error!("backup: {cause}");
+            loop {
+                select! {
+                    recv(stopped) -> _ => break,
+                    recv(orders) -> order => order.into_iter().for_each(|order| run::carry_out(&app, order, &is_over)),
+                    default(look) => if is_serving {
+                        let done = give_back_pages(&app).and_then(|()| due.begin(&app));
+                        done.unwrap_or_else(|cause| log::error!("backup: {cause}"));
+                    },
                 }
             }
+            app.backups.close();
+            // One that was begun at the last moment ends as given up.
+            orders.try_iter().for_each(|order| run::carry_out(&app, order, &is_over));
         };
         let thread = std::thread::Builder::new().name("backup".into()).spawn(run);
         let thread = thread.map_err(|cause| Error::internal("start the backup thread", cause))?;
@@ -60,7 +72,7 @@ struct Due {
 }
 
 impl Due {
-    fn make(&mut self, app: &App, is_stopped: &Arc<AtomicBool>) -> Result<(), Error> {
+    fn begin(&mut self, app: &App) -> Result<(), Error> {
         let Some(schedule) = &app.config.backup.every else { return Ok(()) };
         let last = app.store.read(standing)?.last;
         let recorded_unix = last.as_ref().map_or(self.started_unix, |last| last.made_at_unix);
@@ -72,14 +84,7 @@ impl Due {
             return Ok(());
         }
         self.tried_unix = app.now_unix();
-        let event = app.own_event(backup::CREATE, "");
-        let made = backup::run(app, None, &mut Pace::gentle(is_stopped.clone()), event)?;
-        log::info!(
-            "backup {} of {} bytes was made, problem: {}",
-            made["name"],
-            made["bytes"],
-            made["problem"]
-        );
+        run::begin(app, None, app.own_event(backup::CREATE, ""))?;
         Ok(())
     }
 }

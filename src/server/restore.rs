@@ -12,14 +12,14 @@ use crate::crypto::unhex;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::ops::backup::archive::{Archive, Manifest};
-use crate::ops::backup::pace::Pace;
 use crate::ops::backup::place::Target;
 use crate::ops::backup::scratch::{self, Scratch};
 use crate::ops::backup::{drill, name};
 use crate::ops::key_source;
+use crate::pace::{Meter, Pace};
 use crate::state::{self, Ending};
 use crate::store::audit::{Event, Who};
-use crate::store::backup::{Losses, list_lost, list_running, read_facts};
+use crate::store::backup::{ForgetUnfinished, Losses, list_lost, list_running, read_facts};
 use crate::store::disk::beside;
 use crate::store::key::SERVER_KEY;
 use crate::store::peek_meta;
@@ -59,7 +59,7 @@ pub struct Restored {
 /// Puts a backup in the place of the database.
 ///
 /// Errors: a server runs on it; a database is there and `is_forced` is not set; another key; a damaged file.
-pub fn restore(config: &Config, request: &Request) -> Result<Restored, Error> {
+pub fn restore(config: &Config, request: &Request, meter: &Meter) -> Result<Restored, Error> {
     if control::connect(&config.db).is_ok() {
         return Err(Error::Conflict(format!(
             "a server runs on {}; stop it, then restore",
@@ -76,9 +76,11 @@ pub fn restore(config: &Config, request: &Request) -> Result<Restored, Error> {
     }
     scratch::sweep(&config.db);
     let scratch = Scratch::make(&config.db)?;
-    let Unpacked { name, manifest, db, mut problems } = unpack(config, request.from, &request.at, &scratch)?;
+    let pace = &mut Pace::full(meter.clone());
+    let Unpacked { name, manifest, db, mut problems } =
+        unpack(config, request.from, &request.at, &scratch, pace)?;
     let keyring = open_key(config, &db, &manifest)?;
-    problems.extend(drill::problems_of(&db, &keyring)?);
+    problems.extend(drill::problems_of(&db, &keyring, pace)?);
     if !problems.is_empty() && !request.takes_damaged {
         return Err(Error::internal(
             "restore",
@@ -103,17 +105,19 @@ pub fn restore(config: &Config, request: &Request) -> Result<Restored, Error> {
 }
 
 /// Checks a backup as a restore would, and changes nothing. Answers its name, manifest and what is not right.
-pub fn verify(config: &Config, from: &str) -> Result<(String, Manifest, Vec<String>), Error> {
+pub fn verify(config: &Config, from: &str, meter: &Meter) -> Result<(String, Manifest, Vec<String>), Error> {
     let scratch = Scratch::make(&config.db)?;
-    let Unpacked { name, manifest, db, mut problems } = unpack(config, from, &None, &scratch)?;
+    let pace = &mut Pace::full(meter.clone());
+    let Unpacked { name, manifest, db, mut problems } = unpack(config, from, &None, &scratch, pace)?;
     let keyring = open_key(config, &db, &manifest)?;
-    problems.extend(drill::problems_of(&db, &keyring)?);
+    problems.extend(drill::problems_of(&db, &keyring, pace)?);
     Ok((name, manifest, problems))
 }
 
 /// Takes the database out of a backup, for a command that reads it. Answers where in `scratch` it is.
 pub fn unpack_to(config: &Config, from: &str, scratch: &Scratch) -> Result<PathBuf, Error> {
-    Ok(unpack(config, from, &None, scratch)?.db)
+    let pace = &mut Pace::full(Meter::default());
+    Ok(unpack(config, from, &None, scratch, pace)?.db)
 }
 
 /// A backup taken out of its file.
@@ -124,7 +128,13 @@ struct Unpacked {
     problems: Vec<String>,
 }
 
-fn unpack(config: &Config, from: &str, at: &Option<String>, scratch: &Scratch) -> Result<Unpacked, Error> {
+fn unpack(
+    config: &Config,
+    from: &str,
+    at: &Option<String>,
+    scratch: &Scratch,
+    pace: &mut Pace,
+) -> Result<Unpacked, Error> {
     let target = Target::parse(from, &config.backup.s3)?;
     let is_in_time = |name: &str| match (at, name::time_of(name)) {
         (Some(at), Some(time)) => time <= at.as_str(),
@@ -138,9 +148,10 @@ fn unpack(config: &Config, from: &str, at: &Option<String>, scratch: &Scratch) -
             found.ok_or_else(|| Error::NotFound(format!("there is no such backup in {from}")))?
         }
     };
+    pace.begin("fetching", 0);
     let mut archive = Archive::open(&target.place.fetch(&name, scratch.path())?)?;
     let db = scratch.file("database");
-    drill::unpack(&mut archive, &db, &mut Pace::full())?;
+    drill::unpack(&mut archive, &db, pace)?;
     let manifest = archive.manifest().clone();
     let problems = manifest.differs(read_facts(&db)?).into_iter().collect();
     Ok(Unpacked { name, manifest, db, problems })
@@ -222,6 +233,7 @@ fn end_running(
         users.len(),
         grants.len()
     );
+    app.store.write(ForgetUnfinished)?;
     let job = TakeAway(Revoked { tokens, users, grants });
     app.write_recorded(job, event("backup.restore", &manifest.made_at, detail))?;
     data.close();

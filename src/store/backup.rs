@@ -2,26 +2,54 @@
 //! space given back to the file system.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
 use super::{Job, Tx, audit, key, meta};
 use crate::error::Error;
 use crate::limits;
+use crate::pace::Pace;
 
 /// Steps of SQLite's machine between two looks at whether to go on; a row takes about five.
-const STEPS_BETWEEN_LOOKS: i32 = 200;
+const STEPS_BETWEEN_LOOKS: i32 = 50;
 
-/// Copies the database `from`, as it is at this moment, to the new file `to`. Others read and write meanwhile.
+/// Copies the database `from`, as it is at this moment, to the empty file `to`. Others read and write meanwhile.
 ///
-/// `go_on` is asked every few rows and may take its time; if it answers false, the copy ends with an error.
-pub fn copy(from: &Path, to: &Path, mut go_on: impl FnMut() -> bool + Send + 'static) -> Result<(), Error> {
+/// If `pace` says that it is to end, it does so with an error.
+pub fn copy(from: &Path, to: &Path, pace: &mut Pace) -> Result<(), Error> {
     let mut conn = open_to_read(from)?;
-    conn.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || !go_on()))?;
+    pace.begin("copying", count_used_bytes(&conn)?);
+    let copy = File::open(to).map_err(|cause| Error::internal(format!("open {}", to.display()), cause))?;
+    let (mut pace_inside, mut n_synced) = (pace.clone(), 0);
+    let go_on = move || {
+        let n_bytes = copy.metadata().map_or(0, |file| file.len());
+        pace_inside.reached(n_bytes);
+        if n_bytes >= n_synced + limits::UNSYNCED_BYTES_MAX {
+            // If this fails, so does SQLite's own at the end.
+            let _ = copy.sync_data();
+            n_synced = n_bytes;
+        }
+        pace_inside.go_on().is_err()
+    };
+    conn.progress_handler(STEPS_BETWEEN_LOOKS, Some(go_on))?;
     let to = to.to_str().ok_or_else(|| Error::invalid("db", "its path must be UTF-8 to be copied"))?;
-    conn.execute("VACUUM INTO ?1", [to])?;
-    Ok(())
+    let copied = conn.execute("VACUUM INTO ?1", [to]);
+    // Why it was told to end says more than that it was interrupted.
+    pace.go_on()?;
+    copied.map(drop).map_err(|cause| match cause.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::OutOfSpace,
+        // What the disk said helps more than that it cannot be used.
+        _ => Error::internal("copy the database", cause),
+    })
+}
+
+/// What a copy will have.
+fn count_used_bytes(conn: &Connection) -> Result<u64, Error> {
+    let value =
+        |name: &str| -> Result<u64, Error> { Ok(conn.pragma_query_value(None, name, |row| row.get(0))?) };
+    Ok((value("page_count")? - count_free_pages(conn)?) * value("page_size")?)
 }
 
 fn open_to_read(path: &Path) -> Result<Connection, Error> {
@@ -63,11 +91,15 @@ fn count_rows(conn: &Connection) -> Result<BTreeMap<String, u64>, Error> {
     let mut statement = conn.prepare(SQL)?;
     let names = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let counts = names.into_iter().map(|name| {
-        let sql = format!("SELECT count(*) FROM \"{name}\"");
-        let n: u64 = conn.query_row(&sql, [], |row| row.get(0))?;
+        let n = count_rows_of(conn, &name)?;
         Ok((name, n))
     });
     counts.collect()
+}
+
+pub(super) fn count_rows_of(conn: &Connection, table: &str) -> Result<u64, Error> {
+    let sql = format!("SELECT count(*) FROM \"{table}\"");
+    Ok(conn.query_row(&sql, [], |row| row.get(0))?)
 }
 
 /// Updates that run, previews too.
@@ -145,7 +177,7 @@ pub fn list_lost(old: &Path, new: &Path) -> Result<Losses, Error> {
     Ok(Losses { updates, stacks, revived_tokens })
 }
 
-/// The record of one backup, or of one that failed.
+/// The record of one backup, or of one that failed. One that was neither verified nor has a problem is being made.
 #[derive(Clone, Debug)]
 pub struct Backup {
     /// The file's name.
@@ -176,7 +208,8 @@ impl Job for RecordBackup {
             INSERT INTO backups (name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
             ON CONFLICT (place, name) DO UPDATE SET
-                n_bytes = excluded.n_bytes, verified_at_unix = excluded.verified_at_unix, problem = excluded.problem";
+                made_at_unix = excluded.made_at_unix, n_bytes = excluded.n_bytes, key_fingerprint = excluded.key_fingerprint,
+                verified_at_unix = excluded.verified_at_unix, problem = excluded.problem";
         let Backup { name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem } =
             self.0;
         let row = (name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem);
@@ -193,6 +226,19 @@ fn forget_failed(tx: &Tx) -> Result<(), Error> {
             SELECT id FROM backups WHERE n_bytes = 0 AND problem IS NOT NULL ORDER BY made_at_unix DESC, id DESC LIMIT ?1)";
     tx.conn.prepare_cached(SQL)?.execute([limits::FAILED_BACKUPS_MAX])?;
     Ok(())
+}
+
+/// Forgets the backup that was being made when this database was copied: it is the copy.
+pub struct ForgetUnfinished;
+
+impl Job for ForgetUnfinished {
+    const NAME: &'static str = "forget_unfinished_backups";
+    type Output = ();
+
+    fn run(self, tx: &mut Tx) -> Result<(), Error> {
+        tx.conn.execute("DELETE FROM backups WHERE verified_at_unix IS NULL AND problem IS NULL", [])?;
+        Ok(())
+    }
 }
 
 /// Forgets backups that are deleted.
@@ -225,6 +271,20 @@ pub fn list(conn: &Connection, place: Option<&str>) -> Result<Vec<Backup>, Error
     Ok(statement.query_map([place], from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// The newest recorded backup of this name, wherever it is.
+pub fn find(conn: &Connection, name: &str) -> Result<Option<Backup>, Error> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM backups WHERE name = ?1 ORDER BY made_at_unix DESC, id DESC LIMIT 1");
+    Ok(conn.prepare_cached(&sql)?.query_row([name], from_row).optional()?)
+}
+
+/// Backups that are being made, or were when the server was killed.
+pub fn list_unfinished(conn: &Connection) -> Result<Vec<Backup>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM backups WHERE verified_at_unix IS NULL AND problem IS NULL");
+    let mut statement = conn.prepare(&sql)?;
+    Ok(statement.query_map([], from_row)?.collect::<Result<_, _>>()?)
+}
+
 const COLUMNS: &str = "name, place, made_at_unix, n_bytes, key_fingerprint, verified_at_unix, problem";
 
 fn from_row(row: &Row) -> rusqlite::Result<Backup> {
@@ -244,7 +304,7 @@ fn from_row(row: &Row) -> rusqlite::Result<Backup> {
 pub struct Standing {
     /// When the newest backup was begun that was found whole by a restore.
     pub last_verified_made_at_unix: Option<i64>,
-    /// The latest attempt.
+    /// The latest attempt that has ended.
     pub last: Option<Backup>,
     /// Recorded backups, failed ones included.
     pub n_recorded: u64,
@@ -261,7 +321,10 @@ impl Standing {
 
 /// How backups stand.
 pub fn standing(conn: &Connection) -> Result<Standing, Error> {
-    let last = format!("SELECT {COLUMNS} FROM backups ORDER BY made_at_unix DESC, id DESC LIMIT 1");
+    let last = format!(
+        "SELECT {COLUMNS} FROM backups WHERE verified_at_unix IS NOT NULL OR problem IS NOT NULL
+         ORDER BY made_at_unix DESC, id DESC LIMIT 1"
+    );
     const SQL: &str = "
         SELECT count(*), max(made_at_unix) FILTER (WHERE verified_at_unix IS NOT NULL AND problem IS NULL)
         FROM backups";

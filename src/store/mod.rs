@@ -21,6 +21,7 @@ pub mod issuer;
 pub mod journal;
 pub mod key;
 pub mod lock;
+mod long_fold;
 pub mod mac;
 pub mod mark;
 pub mod meta;

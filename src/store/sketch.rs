@@ -15,6 +15,7 @@ use crate::domain::digest::{Digest, Digests};
 use crate::domain::leak::Leak;
 use crate::domain::resource::ResourceFlags;
 use crate::error::Error;
+use crate::pace::Pace;
 
 /// What is known of a stored deployment without its texts: about 60 bytes for each resource.
 pub struct Sketch {
@@ -151,13 +152,20 @@ impl Sketch {
     }
 
     /// Opens the bodies of its runs, but for those whose rows are in `seen` already.
-    pub fn verify(&self, conn: &Connection, key: &StackKey, seen: &mut HashSet<i64>) -> Result<(), Error> {
+    pub fn verify(
+        &self,
+        conn: &Connection,
+        key: &StackKey,
+        seen: &mut HashSet<i64>,
+        pace: &mut Pace,
+    ) -> Result<(), Error> {
         let mut bodies = Bodies::new(self, conn, key)?;
         let mut plain = Vec::new();
         for (index, run) in self.runs.iter().enumerate() {
             if !seen.contains(&run.id) {
                 bodies.open(index, &mut plain)?;
                 seen.insert(run.id);
+                pace.done(1)?;
             }
         }
         Ok(())

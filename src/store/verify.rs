@@ -12,6 +12,7 @@ use super::{account, event, history, journal, mark, program};
 use crate::crypto::keyring::StackKey;
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
+use crate::pace::Pace;
 
 /// Problems that are told at the most; one damaged page can cause thousands.
 const PROBLEMS_MAX: usize = 1000;
@@ -59,11 +60,15 @@ impl Report {
 }
 
 /// What belongs to no stack: SQLite's own structures, the rows that are guarded, and that all are there.
-pub fn database(conn: &Connection, report: &mut Report) -> Result<(), Error> {
+pub fn database(conn: &Connection, report: &mut Report, pace: &mut Pace) -> Result<(), Error> {
+    pace.begin("checking the file", 0);
     let structure = structure(conn, report);
     report.keep(&"the file", structure)?;
+    let count = |guarded: &Guarded| super::backup::count_rows_of(conn, guarded.table);
+    let n_rows = GUARDED.iter().map(count).sum::<Result<u64, Error>>();
+    pace.begin("checking rows", n_rows.unwrap_or(0));
     for guarded in GUARDED {
-        let rows = rows(conn, guarded, report);
+        let rows = rows(conn, guarded, report, pace);
         report.keep(&format!("table {}", guarded.table), rows)?;
     }
     let total = stack::check_total(conn);
@@ -84,12 +89,13 @@ fn structure(conn: &Connection, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-fn rows(conn: &Connection, guarded: &Guarded, report: &mut Report) -> Result<(), Error> {
+fn rows(conn: &Connection, guarded: &Guarded, report: &mut Report, pace: &mut Pace) -> Result<(), Error> {
     let mut statement = conn.prepare(&guarded.list_sql())?;
     let mut rows = statement.query([])?;
     let mut n_rows = 0;
     while let Some(row) = rows.next()? {
         n_rows += 1;
+        pace.done(1)?;
         let is_whole: bool = row.get(1)?;
         if !is_whole {
             let key: String = row.get(0)?;
@@ -107,14 +113,27 @@ pub fn list_stacks(conn: &Connection) -> Result<Vec<i64>, Error> {
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
+/// Of all stacks: what `stack` looks at.
+pub fn count_things(conn: &Connection) -> Result<u64, Error> {
+    const SQL: &str = "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM updates)";
+    Ok(conn.query_row(SQL, [], |row| row.get(0))?)
+}
+
 /// Everything of one stack, with its key.
-pub fn stack(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Report) -> Result<(), Error> {
+pub fn stack(
+    conn: &Connection,
+    key: &StackKey,
+    stack: &Stack,
+    report: &mut Report,
+    pace: &mut Pace,
+) -> Result<(), Error> {
     let whose = format!("stack '{}'", stack.stack_ref);
     report.count("stacks", 1);
-    deployments(conn, key, stack, report)?;
+    deployments(conn, key, stack, report, pace)?;
     report.keep(&whose, history::check_count(conn, stack))?;
     marks(conn, key, stack, report)?;
     for id in list_ids(conn, "SELECT id FROM updates WHERE stack_id = ?1 ORDER BY id", stack.id)? {
+        pace.done(1)?;
         let done = update(conn, key, id, report);
         report.keep(&whose, done)?;
     }
@@ -122,13 +141,19 @@ pub fn stack(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Repo
 }
 
 /// Every deployment, each run of resources once, and that what versions and the stack name is there.
-fn deployments(conn: &Connection, key: &StackKey, stack: &Stack, report: &mut Report) -> Result<(), Error> {
+fn deployments(
+    conn: &Connection,
+    key: &StackKey,
+    stack: &Stack,
+    report: &mut Report,
+    pace: &mut Pace,
+) -> Result<(), Error> {
     let whose = format!("stack '{}'", stack.stack_ref);
     let mut seen = HashSet::new();
     let ids = list_ids(conn, "SELECT id FROM deployments WHERE stack_id = ?1 ORDER BY id", stack.id)?;
     for id in &ids {
         let sketch = Sketch::read(conn, key, *id);
-        report.keep(&whose, sketch.and_then(|sketch| sketch.verify(conn, key, &mut seen)))?;
+        report.keep(&whose, sketch.and_then(|sketch| sketch.verify(conn, key, &mut seen, pace)))?;
     }
     report.count("deployments", ids.len() as u64);
     report.count("runs of resources", seen.len() as u64);

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::disk;
 use super::journal::Ledgers;
+use super::long_fold::LongFold;
 use crate::error::Error;
 use crate::limits;
 use crate::observe::figures::WriterFigures;
@@ -123,12 +124,13 @@ impl Writer {
     pub fn start(conn: Connection, path: &Path) -> Result<Writer, Error> {
         let (queue, jobs) = bounded(limits::WRITER_QUEUE_JOBS);
         let wal_path = disk::beside(path, "-wal");
+        let long_fold = LongFold::new(path);
         let figures = Arc::new(WriterFigures::default());
         let counting = figures.clone();
         let run = move || {
             let _end = EndProcessOnPanic;
             let ledgers = Ledgers::default();
-            Loop { conn, jobs, wal_path, ledgers, has_unfolded: true, figures: counting }.run();
+            Loop { conn, jobs, wal_path, long_fold, ledgers, has_unfolded: true, figures: counting }.run();
         };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(run);
         let thread = thread.map_err(|cause| Error::internal("start the writer thread", cause))?;
@@ -190,6 +192,7 @@ struct Loop {
     conn: Connection,
     jobs: Receiver<Box<dyn Queued>>,
     wal_path: PathBuf,
+    long_fold: LongFold,
     ledgers: Ledgers,
     /// Whether anything was committed since the log was last folded back.
     has_unfolded: bool,
@@ -228,7 +231,7 @@ impl Loop {
         }
         self.has_unfolded = true;
         if self.wal_bytes() > limits::WAL_BYTES_MAX {
-            self.fold("PASSIVE");
+            self.fold_if_more_than(0);
         }
     }
 
@@ -279,7 +282,19 @@ impl Loop {
 
     fn fold_if_idle(&mut self) {
         self.has_unfolded = false;
-        if self.n_unfolded_pages() > limits::WAL_IDLE_PAGES {
+        self.fold_if_more_than(limits::WAL_IDLE_PAGES);
+    }
+
+    /// What takes long is done beside this thread. When that is done too little is left to hold anybody up, and folding
+    /// that here, between two jobs, lets the log begin anew.
+    fn fold_if_more_than(&mut self, n_pages: i64) {
+        if self.long_fold.is_running() {
+            return;
+        }
+        let n_unfolded = self.n_unfolded_pages();
+        if n_unfolded > limits::WAL_FOLD_PAGES && self.wal_bytes() <= limits::WAL_BYTES_HARD_MAX {
+            self.long_fold.begin();
+        } else if n_unfolded > n_pages {
             self.fold("PASSIVE");
         }
     }
@@ -301,7 +316,8 @@ impl Loop {
         }
     }
 
-    fn close(self) {
+    fn close(mut self) {
+        self.long_fold.wait();
         self.fold("TRUNCATE");
         if let Err((_, cause)) = self.conn.close() {
             log::warn!("could not close the database: {cause}");

@@ -64,7 +64,7 @@ const TABLE: &[(&str, &str)] = &[
     ("listIssuers", SERVER), ("addIssuer", SERVER), ("removeIssuer", SERVER),
     ("getMetrics", SERVER), ("adminGetStatus", SERVER), ("adminListLocks", SERVER),
     ("getOpenAPI", PUBLIC), ("getOpenAPISpec", PUBLIC), ("adminGetStack", SEE), ("adminListVersions", SEE),
-    ("createBackup", SERVER), ("listBackups", SERVER),
+    ("createBackup", SERVER), ("listBackups", SERVER), ("getBackup", SERVER), ("getProgress", SERVER),
     ("showKeys", SERVER), ("verifyDatabase", SERVER), ("rotateMasterKey", SERVER), ("renewStackKey", SERVER),
     ("getAuditRecords", SERVER), ("exportAuditRecords", SERVER), ("getAuditHead", SERVER), ("verifyAuditRecords", SERVER),
     ("projectExists", SEE), ("getStack", SEE), ("getStackUpdates", SEE), ("getLatestUpdate", SEE),
@@ -192,6 +192,7 @@ fn target(pattern: &str, update: &str) -> String {
         ("{version}", "1"),
         ("{userLogin}", "nobody"),
         ("{tokenID}", "none"),
+        ("{backupName}", "none"),
         ("{issuerID}", "none"),
     ];
     let target = names.iter().fold(pattern.to_string(), |text, (name, value)| text.replace(name, value));

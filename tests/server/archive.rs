@@ -4,7 +4,7 @@ use crate::support::seed::{Rng, seeds};
 use pulumi_backend::ops::backup::archive::{Archive, Manifest, pack};
 use pulumi_backend::ops::backup::keep;
 use pulumi_backend::ops::backup::name;
-use pulumi_backend::ops::backup::pace::Pace;
+use pulumi_backend::pace::{Meter, Pace};
 use pulumi_backend::store::backup::Facts;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -26,14 +26,15 @@ fn packed(content: &[u8]) -> Vec<u8> {
     };
     let mut file = Vec::new();
     let mut content = content;
-    pack(&mut content, Manifest::new(facts, 1_800_000_000), &mut file, &mut Pace::full()).expect("pack");
+    pack(&mut content, Manifest::new(facts, 1_800_000_000), &mut file, &mut Pace::full(Meter::default()))
+        .expect("pack");
     file
 }
 
 fn unpacked(file: &[u8]) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     let mut archive = Archive::read(Cursor::new(file)).ok()?;
-    archive.unpack(&mut content, &mut Pace::full()).ok()?;
+    archive.unpack(&mut content, &mut Pace::full(Meter::default())).ok()?;
     Some(content)
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod api;
 mod archive;
+mod backup_run;
 mod bucket;
 mod command;
 mod crash;

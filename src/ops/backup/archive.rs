@@ -13,11 +13,11 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::pace::Pace;
 use crate::clock;
 use crate::crypto::{hex, unhex};
 use crate::domain::read;
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::store::backup::Facts;
 
 const FIRST: &[u8; 24] = b"pulumi-backend backup 1\n";
@@ -122,7 +122,7 @@ pub fn pack(
     let mut plain = Vec::with_capacity(PIECE_BYTES);
     out.write_all(FIRST).map_err(failed)?;
     loop {
-        pace.go_on()?;
+        pace.done(plain.len() as u64)?;
         plain.clear();
         db.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut plain).map_err(failed)?;
         if plain.is_empty() {
@@ -210,13 +210,14 @@ impl<R: Read + Seek> Archive<R> {
     pub fn unpack(&mut self, out: &mut impl Write, pace: &mut Pace) -> Result<(), Error> {
         self.input.seek(SeekFrom::Start(FIRST.len() as u64)).map_err(unreadable)?;
         let (mut whole, mut n_bytes) = (Sha256::new(), 0);
+        pace.begin("unpacking", self.manifest.database_bytes);
         for (n, piece) in self.manifest.pieces.iter().enumerate() {
-            pace.go_on()?;
             let plain =
                 read_piece(&mut self.input, piece).map_err(|why| damaged(&format!("piece {n}: {why}")))?;
             whole.update(&plain);
             n_bytes += plain.len() as u64;
             out.write_all(&plain).map_err(|cause| Error::internal("unpack the backup", cause))?;
+            pace.done(plain.len() as u64)?;
         }
         let is_whole = unhex(&self.manifest.database_sha256).is_some_and(|hash| hash == whole.finalize()[..]);
         if !is_whole || n_bytes != self.manifest.database_bytes {

@@ -1,16 +1,15 @@
 //! A restore for a check: the backup is read back from where it was put, opened as a database, and looked at whole.
 
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::archive::Archive;
-use super::pace::Pace;
 use super::place::Place;
-use super::scratch::{self, Scratch};
+use super::scratch::{Scratch, Steady};
 use crate::app::App;
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::ops::verify;
+use crate::pace::Pace;
 use crate::store::Store;
 use crate::store::backup::read_facts;
 
@@ -25,6 +24,7 @@ pub fn run(
     pace: &mut Pace,
 ) -> Result<Vec<String>, Error> {
     let scratch = Scratch::make(&app.config.db)?;
+    pace.begin("fetching", 0);
     let mut archive = Archive::open(&place.fetch(name, scratch.path())?)?;
     if archive.manifest().database_sha256 != database_sha256 {
         return Ok(vec!["what is there is another backup".into()]);
@@ -32,23 +32,24 @@ pub fn run(
     let db = scratch.file("restored");
     unpack(&mut archive, &db, pace)?;
     let mut problems: Vec<String> = archive.manifest().differs(read_facts(&db)?).into_iter().collect();
-    problems.extend(problems_of(&db, &app.keyring)?);
+    problems.extend(problems_of(&db, &app.keyring, pace)?);
+    pace.begin("clearing up", 0);
+    scratch.remove("restored", pace);
     Ok(problems)
 }
 
 /// Writes the database of a backup to the new file `db`; each byte is checked.
 pub fn unpack(archive: &mut Archive<std::fs::File>, db: &Path, pace: &mut Pace) -> Result<(), Error> {
-    let mut out = BufWriter::new(scratch::create_private(db)?);
+    let mut out = Steady::create(db)?;
     archive.unpack(&mut out, pace)?;
     let failed = |cause| Error::internal(format!("write {}", db.display()), cause);
-    out.flush().map_err(failed)?;
-    out.get_ref().sync_all().map_err(failed)
+    out.finish().map(drop).map_err(failed)
 }
 
 /// Opens a database that nobody else uses and checks it whole.
-pub fn problems_of(db: &Path, keyring: &Keyring) -> Result<Vec<String>, Error> {
+pub fn problems_of(db: &Path, keyring: &Keyring, pace: &mut Pace) -> Result<Vec<String>, Error> {
     let store = Store::open(db, keyring.server().keyed_hasher("row"), None)?;
-    let checked = verify::verify(&store, keyring);
+    let checked = verify::verify(&store, keyring, pace);
     store.close();
     Ok(checked?.problems)
 }

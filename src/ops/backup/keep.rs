@@ -7,10 +7,11 @@ use super::place::Place;
 use crate::app::App;
 use crate::clock;
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::store;
 
 /// Deletes what the settings do not want kept; the names of what went.
-pub fn delete_old(app: &App, place: &Place) -> Result<Vec<String>, Error> {
+pub fn delete_old(app: &App, place: &Place, pace: &mut Pace) -> Result<Vec<String>, Error> {
     let settings = &app.config.backup;
     if settings.n_keep.is_none() && settings.keep_secs.is_none() {
         return Ok(Vec::new());
@@ -23,7 +24,7 @@ pub fn delete_old(app: &App, place: &Place) -> Result<Vec<String>, Error> {
         settings.keep_secs.map(|secs| clock::date_time(app.now_unix() - secs).replace(['-', ':'], ""));
     let old = old(&names, &good, settings.n_keep, oldest.as_deref());
     for name in &old {
-        place.delete(name)?;
+        place.delete(name, pace)?;
     }
     super::forget(app, place, &old)?;
     Ok(old)

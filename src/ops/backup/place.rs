@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::name;
 use super::s3::Bucket;
+use super::scratch;
 use crate::config::backup::S3Settings;
 use crate::error::Error;
+use crate::pace::Pace;
 
 /// A folder or a bucket.
 pub enum Place {
@@ -72,8 +74,16 @@ impl Place {
             Place::Folder(folder) => {
                 fs::create_dir_all(folder)
                     .map_err(|cause| Error::internal(format!("make {}", folder.display()), cause))?;
-                Ok(folder.join(format!(".{name}.part")))
+                Ok(part_in(folder, name))
             }
+        }
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> Result<bool, Error> {
+        match self {
+            Place::Bucket(bucket) => bucket.has(name),
+            Place::Folder(folder) => Ok(folder.join(name).exists()),
         }
     }
 
@@ -124,12 +134,28 @@ impl Place {
     }
 
     /// Deletes a backup.
-    pub fn delete(&self, name: &str) -> Result<(), Error> {
+    pub fn delete(&self, name: &str, pace: &mut Pace) -> Result<(), Error> {
         match self {
             Place::Bucket(bucket) => bucket.delete(name),
-            Place::Folder(folder) => fs::remove_file(folder.join(name))
+            Place::Folder(folder) => scratch::remove(&folder.join(name), pace)
                 .map_err(|cause| Error::internal(format!("delete {name}"), cause)),
         }
+    }
+}
+
+/// What a file is called before it is whole.
+fn part_in(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.part"))
+}
+
+/// Removes what a crash has left of a file in a folder; of one for a bucket, the parts were in the scratch folder.
+pub fn remove_part(place: &str, name: &str) {
+    let part = part_in(Path::new(place), name);
+    match fs::remove_file(&part) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            log::warn!("could not remove {}: {cause}", part.display());
+        }
+        _ => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The audit record: listAuditLogs, exportAuditLogs, getAuditRecords, exportAuditRecords, getAuditHead,
 //! verifyAuditRecords.
 
+use crate::support::backup::end_of;
 use crate::support::clocked::ClockedServer;
 use crate::support::command::run;
 use crate::support::people::{People, as_holder, text};
@@ -237,7 +238,7 @@ fn changed_settings_and_backups_are_recorded() {
     let people = People::first(&server);
     let changes = people.audit("config.change");
     assert!(text(&changes[0], "detail").contains(&format!("backup-dir: default → {dir}")), "{changes:?}");
-    people.admin("POST", "/api/admin/backup", json!({})).ok();
+    back_up(&people);
     let (n_made, admin) = (people.audit("backup.create").len(), people.admin.clone());
     assert_eq!(n_made, 1);
     let arguments = ["--backup-dir", dir, "--backup-keep", "1", "--wrong-tokens", "500"];
@@ -253,7 +254,7 @@ fn changed_settings_and_backups_are_recorded() {
     let server = server.restart_with(&[&arguments[..], &["--single-tenant-token", secret]].concat());
     let people = People { server: &server, admin };
     assert_eq!(people.audit("config.change").len(), 2, "nothing was changed");
-    people.admin("POST", "/api/admin/backup", json!({})).ok();
+    back_up(&people);
     let (made, gone) = (people.audit("backup.create"), people.audit("backup.delete"));
     assert_eq!((made.len(), gone.len()), (2, 1));
     // Of two in one second, either is the older one.
@@ -261,7 +262,13 @@ fn changed_settings_and_backups_are_recorded() {
     assert_eq!((&made[0]["user"], &gone[0]["user"]), (&json!("alice"), &json!("(server)")));
     std::fs::remove_dir_all(&place).expect("lose the folder");
     std::fs::write(&place, "no folder").expect("put a file there");
-    let failed = people.admin("POST", "/api/admin/backup", json!({})).ok().json();
+    let failed = back_up(&people);
     assert!(failed["problem"].is_string(), "{failed}");
     assert_eq!(people.audit("backup.create")[2]["result"], "failed");
+}
+
+/// Waits for its end; what is told of it.
+fn back_up(people: &People) -> Value {
+    let begun = people.admin("POST", "/api/admin/backup", json!({}));
+    end_of(begun, |path| people.admin("GET", path, Value::Null))
 }

@@ -1,5 +1,5 @@
 //! Backups made by calls and commands, put where they are asked for, checked at once, and restored.
-//! Routes: createBackup, listBackups.
+//! Routes: createBackup, getBackup, getProgress, listBackups.
 
 use crate::support::clocked::ClockedServer;
 use crate::support::command::{run, run_with};
@@ -61,7 +61,7 @@ fn a_call_from_the_network_names_no_place() {
     let dir = folder.path().join("there");
     let server = TestServer::start_with(&["--backup-dir", dir.to_str().expect("UTF-8")]);
     server.post("/api/admin/backup", &json!({ "to": "/tmp/x" })).expect(&[400]);
-    let made = server.post("/api/admin/backup", &json!({})).ok().json();
+    let made = server.back_up();
     assert_eq!(names(&dir), [made["name"].as_str().expect("a name")]);
     let bare = TestServer::start();
     let refused = bare.post("/api/admin/backup", &json!({})).expect(&[400]);
@@ -276,7 +276,7 @@ fn attempts_that_failed_long_ago_are_forgotten() {
     fs::write(&file, "no folder").expect("write");
     let server = TestServer::start_with(&["--backup-dir", file.join("x").to_str().expect("UTF-8")]);
     for _ in 0..53 {
-        let failed = server.post("/api/admin/backup", &json!({})).ok().json();
+        let failed = server.back_up();
         assert!(failed["problem"].is_string(), "{failed}");
     }
     let listed = server.get("/api/admin/backups").ok().json();

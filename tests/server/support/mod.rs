@@ -1,5 +1,6 @@
 //! What the tests speak with: a running server, its stacks and updates, and the bytes between.
 
+pub mod backup;
 pub mod clocked;
 pub mod command;
 pub mod deployment;

@@ -25,6 +25,8 @@ pub enum Fault {
     HalfBody,
     /// It is carried out, and the answer is lost.
     LostAnswer,
+    /// It is carried out and answered once `release` was called.
+    Hold,
 }
 
 #[derive(Default)]
@@ -34,6 +36,7 @@ struct State {
     faults: VecDeque<Fault>,
     refused: Vec<String>,
     n_requests: usize,
+    is_released: bool,
 }
 
 /// A running server; it ends with the process.
@@ -70,6 +73,11 @@ impl S3Server {
     /// The next requests are answered so.
     pub fn fail_with(&self, faults: &[Fault]) {
         self.state.lock().expect("state").faults.extend(faults);
+    }
+
+    /// What was held is answered.
+    pub fn release(&self) {
+        self.state.lock().expect("state").is_released = true;
     }
 
     /// What is stored, by path.
@@ -130,13 +138,16 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
     let n_bytes = asked.header("content-length").parse().unwrap_or(0);
     asked.body = read_exactly(&mut reader, n_bytes)?;
+    let fault = state.lock().expect("state").faults.pop_front();
+    while matches!(fault, Some(Fault::Hold)) && !state.lock().expect("state").is_released {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
     let mut state = state.lock().expect("state");
     state.n_requests += 1;
-    let fault = state.faults.pop_front();
     let mut answer = match fault {
         Some(Fault::Status(status)) => Answer::error(status, "SlowDown"),
         Some(Fault::Reset) => return Ok(()),
-        Some(Fault::No | Fault::HalfBody | Fault::LostAnswer) | None => match check(&asked) {
+        Some(Fault::No | Fault::HalfBody | Fault::LostAnswer | Fault::Hold) | None => match check(&asked) {
             Ok(()) => carry_out(&mut state, &asked),
             Err(why) => {
                 state.refused.push(why);

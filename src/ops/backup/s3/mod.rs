@@ -6,14 +6,13 @@ mod credentials;
 pub mod sign;
 mod xml;
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use self::address::Address;
 use self::sign::Credentials;
-use super::scratch::create_private;
+use super::scratch::Steady;
 use crate::clock::{Clock, date_time};
 use crate::config::backup::S3Settings;
 use crate::error::Error;
@@ -73,11 +72,16 @@ impl Bucket {
         self.expect(&Call { method: "PUT", name, query: &[], headers: &[], body }).map(drop)
     }
 
+    /// Whether something is stored under this name.
+    pub fn has(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.find(name)?.is_some())
+    }
+
     /// Copies what is stored under a name to a new local file.
     pub fn get(&self, name: &str, to: &Path) -> Result<(), Error> {
         let found = self.find(name)?.ok_or_else(|| Error::NotFound(format!("there is no {self}/{name}")))?;
         let failed = |cause| Error::internal(format!("write {}", to.display()), cause);
-        let mut file: File = create_private(to)?;
+        let mut file = Steady::create(to)?;
         let mut from = 0;
         while from < found.n_bytes {
             let last = (from + limits::S3_PIECE_BYTES).min(found.n_bytes) - 1;
@@ -91,7 +95,7 @@ impl Bucket {
             file.write_all(&answer.body).map_err(failed)?;
             from = last + 1;
         }
-        Ok(())
+        file.finish().map(drop).map_err(failed)
     }
 
     /// Names under the prefix, with their lengths, in any order.
