@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 
 use crate::cache::ExportCache;
 use crate::cache::kept::Kept;
+use crate::cache::last_text::LastText;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::hash_key::HashKey;
@@ -42,6 +43,8 @@ pub struct App {
     pub exports: ExportCache,
     /// What running updates started from.
     pub bases: Kept<Arc<Sketch>>,
+    /// Last checkpoints of running updates.
+    pub last_texts: Kept<Option<Arc<LastText>>>,
     /// Marks of what was encrypted for stacks.
     pub marks: Kept<StoredMarks>,
     /// Stacks whose export is likely to be asked for next.

@@ -3,6 +3,7 @@
 //! A deployment's row id is never used for another text, so an entry cannot be stale, whatever happens.
 
 pub mod kept;
+pub mod last_text;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -24,6 +24,7 @@
 //! - `clock`: the one source of the time of day. Tests bring their own.
 //! - `domain`: the rules, as values and pure functions. No SQL, no HTTP, no clock, no dice.
 //! - `limits`: every ceiling, with a unit and a line of why.
+//! - `memory`: the allocator, which wipes what it gets back. Must not know what that was.
 //! - `error`: why a call was not carried out. Must not know statuses: those are given in `routes`.
 
 pub mod api;
@@ -39,6 +40,7 @@ pub mod error;
 pub mod gate;
 pub mod http;
 pub mod limits;
+pub mod memory;
 pub mod observe;
 pub mod ops;
 pub mod outbound;

@@ -22,6 +22,7 @@ use self::housekeeper::Housekeeper;
 use crate::app::App;
 use crate::cache::ExportCache;
 use crate::cache::kept::Kept;
+use crate::cache::last_text::LastText;
 use crate::clock::Clock;
 use crate::config::{Addr, Config};
 use crate::crypto::hash_key::HashKey;
@@ -180,6 +181,7 @@ impl Data {
             recent,
             exports,
             bases: Kept::new(limits::BASE_RESOURCES_MAX, |sketch| 1 + sketch.n_resources()),
+            last_texts: Kept::new(limits::LAST_TEXT_BYTES_MAX, LastText::n_bytes),
             marks: Kept::new(limits::MARKS_CACHED_MAX, |stored| 100 + stored.marks.list().len()),
             warm,
             clock,

@@ -4,6 +4,7 @@
 //! did not go on meanwhile, and if it did, the work is done anew.
 
 pub mod guard;
+pub mod last_text;
 mod salvage;
 mod written;
 
@@ -162,6 +163,7 @@ pub fn end(app: &App, update_id: i64, ending: &Ending) -> Result<Told, Error> {
         };
         let entry = (!update.is_dry_run).then(|| app.entry(ending.event_of(&update)));
         if app.store.write(Audited { job, entry })? {
+            app.last_texts.forget(update_id);
             // If the housekeeper is busy, the one who asks waits a little longer.
             let _ = app.warm.try_send(update.stack_id);
             return Ok(Told { findings, leaks });

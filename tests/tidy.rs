@@ -27,6 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["clock"],
     &["domain"],
     &["limits"],
+    &["memory"],
     &["error"],
 ];
 

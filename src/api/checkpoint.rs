@@ -5,19 +5,20 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
+use crate::cache::last_text::LastText;
 use crate::call::{self, Call};
 use crate::crypto::keyring::StackKey;
 use crate::domain::delta;
 use crate::domain::deployment::Deployment;
-use crate::domain::digest::Digests;
 use crate::domain::json::{Flaw, Scanner};
 use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::http::Response;
 use crate::state::guard;
+use crate::state::last_text::{self, Cutting, Last};
 use crate::store::checkpoint::SaveCheckpoint;
 use crate::store::update::Update;
-use crate::store::version::{self, Encoded};
+use crate::store::version;
 use crate::store::{self, Connection};
 
 /// What of a checkpoint's body is not its deployment; values are JSON texts.
@@ -70,24 +71,33 @@ pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let update = call.lease()?;
     let key = app.key_of(update.stack_id)?;
+    let last = last(app, &key, update)?;
+    let mut cutting = Cutting::new(&key, last.as_ref());
     let mut cut = None;
     let envelope = scan(&text, "deployment", |scanner| {
-        cut = Some(version::digest_while(&key, |each| Deployment::scan_inner(scanner, each))?);
+        cut = Some(Deployment::scan_inner(scanner, &mut cutting)?);
         Ok(())
     })?;
-    let Some((deployment, digests)) = cut else {
+    let Some(deployment) = cut else {
         let is_invalid = envelope.is_invalid == Some("true");
         let why = if is_invalid { "invalidating a checkpoint is not supported" } else { "is missing" };
         return Err(Error::invalid("deployment", why));
     };
     let deployment = deployment.wrapped(integer(envelope.version, "version")?, envelope.features)?;
-    let hash = version::hash(&key, &deployment, &digests);
+    let hash = version::hash(&key, &deployment, cutting.digests());
     if update.status != UpdateStatus::Running {
         return refuse_unless_taken_before(app, update, &hash);
     }
-    Checkpoint { update, key: &key, deployment, digests, hash, expected_sequence: None, sequence: 0 }
-        .save(app)?;
-    Ok(Response::no_content())
+    let start = resources_start(&text, &deployment);
+    let checkpoint =
+        Checkpoint { update, key: &key, deployment, cutting, hash, expected_sequence: None, sequence: 0 };
+    let saved = checkpoint.save(app)?;
+    keep(app, update, saved, |id| LastText {
+        deployment_id: id,
+        body: text,
+        document: None,
+        resources_start: start,
+    })
 }
 
 /// Replaces the update's state so far, and is the text that the next delta stands on.
@@ -99,17 +109,18 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let text = call.text()?;
     let update = call.lease()?;
     let key = app.key_of(update.stack_id)?;
+    let last = last(app, &key, update)?;
+    let mut cutting = Cutting::new(&key, last.as_ref());
     let mut cut = None;
     let envelope = scan(&text, NAME, |scanner| {
         let start = scanner.position();
-        let (deployment, digests) = version::digest_while(&key, |each| Deployment::scan(scanner, each))?;
-        cut = Some((deployment, digests, scanner.text_since(start)));
+        cut = Some((Deployment::scan(scanner, &mut cutting)?, start..scanner.position()));
         Ok(())
     })?;
     let sequence = checked_sequence(integer(envelope.sequence_number, "sequenceNumber")?)?;
-    let (deployment, digests, text) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
+    let (deployment, document) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
     // As a delta announces it: after one whose answer was lost, the client sends all.
-    let hash = Sha256::digest(text).into();
+    let hash = Sha256::digest(&text[document.clone()]).into();
     if update.status != UpdateStatus::Running {
         return refuse_unless_taken_before(app, update, &hash);
     }
@@ -118,8 +129,16 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     }
     refuse_gap(update, sequence)?;
     let expected_sequence = Some(update.checkpoint_sequence);
-    Checkpoint { update, key: &key, deployment, digests, hash, expected_sequence, sequence }.save(app)?;
-    Ok(Response::no_content())
+    let start = resources_start(&text, &deployment);
+    let checkpoint = Checkpoint { update, key: &key, deployment, cutting, hash, expected_sequence, sequence };
+    let saved = checkpoint.save(app)?;
+    let document = Some(document);
+    keep(app, update, saved, |id| LastText {
+        deployment_id: id,
+        body: text,
+        document,
+        resources_start: start,
+    })
 }
 
 /// Source: apitype/updates.go, `PatchUpdateCheckpointDeltaRequest`.
@@ -151,22 +170,56 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
     }
     refuse_gap(update, sequence)?;
     // The number and the text that it belongs to, in one view: another delivery of this call may be ahead of us.
-    let (update, base) = app.store.read(|conn| {
+    let key = app.key_of(update.stack_id)?;
+    let (update, last, read) = app.store.read(|conn| {
         let update = store::update::read(conn, update.id)?;
-        let base = last_text(app, conn, &update)?;
-        Ok((update, base))
+        let last = Last::find(app, conn, &key, &update)?;
+        let is_here = last.as_ref().is_some_and(|last| last.document().is_some());
+        let read = if is_here { None } else { Some(last_text(conn, &key, &update)?) };
+        Ok((update, last, read))
     })?;
     if sequence <= update.checkpoint_sequence {
         return repeat(app, &update, sequence, &hash);
     }
+    let base = last.as_ref().and_then(Last::document).or(read.as_deref()).unwrap_or_default();
     // What it answers has the hash that was announced.
-    let text = delta::apply(&base, request.deployment_delta.get(), &request.checkpoint_hash)?;
-    drop(base);
-    let key = app.key_of(update.stack_id)?;
-    let (deployment, digests) = version::parse(&text, &key)?;
+    let text = delta::apply(base, request.deployment_delta.get(), &request.checkpoint_hash)?;
+    drop(read);
+    let mut cutting = Cutting::new(&key, last.as_ref());
+    let deployment = Deployment::parse_with(&text, &mut cutting)?;
     let expected_sequence = Some(update.checkpoint_sequence);
-    Checkpoint { update: &update, key: &key, deployment, digests, hash, expected_sequence, sequence }
-        .save(app)?;
+    let start = resources_start(&text, &deployment);
+    let checkpoint =
+        Checkpoint { update: &update, key: &key, deployment, cutting, hash, expected_sequence, sequence };
+    let saved = checkpoint.save(app)?;
+    let document = Some(0..text.len());
+    keep(app, &update, saved, |id| LastText {
+        deployment_id: id,
+        body: text,
+        document,
+        resources_start: start,
+    })
+}
+
+fn last(app: &App, key: &StackKey, update: &Update) -> Result<Option<Last>, Error> {
+    app.store.read(|conn| Last::find(app, conn, key, update))
+}
+
+/// Where the first resource of a deployment stands in the text that it was cut from.
+fn resources_start(text: &str, deployment: &Deployment<'_>) -> usize {
+    deployment.resources.first().map_or(text.len(), |first| first.as_ptr() as usize - text.as_ptr() as usize)
+}
+
+/// The end of a call whose checkpoint was stored under `saved`, or had been by another delivery.
+fn keep(
+    app: &App,
+    update: &Update,
+    saved: Option<i64>,
+    text: impl FnOnce(i64) -> LastText,
+) -> Result<Response, Error> {
+    if let Some(deployment_id) = saved {
+        last_text::keep(app, update.id, text(deployment_id))?;
+    }
     Ok(Response::no_content())
 }
 
@@ -181,12 +234,11 @@ fn refuse_gap(update: &Update, sequence: i64) -> Result<(), Error> {
     }
 }
 
-/// The text of the update's last checkpoint.
-fn last_text(app: &App, conn: &Connection, update: &Update) -> Result<String, Error> {
-    let stack = store::stack::read(conn, update.stack_id)?;
+/// The text of the update's last checkpoint, from the disk.
+fn last_text(conn: &Connection, key: &StackKey, update: &Update) -> Result<String, Error> {
     let last = store::checkpoint::find(conn, update.id)?;
     let last = last.ok_or_else(|| Error::Conflict("There is no checkpoint for this delta.".into()))?;
-    version::read_text(conn, &*app.stack_key(&stack)?, last.deployment_id)
+    version::read_text(conn, key, last.deployment_id)
 }
 
 fn checked_sequence(sequence: i64) -> Result<i64, Error> {
@@ -227,7 +279,7 @@ struct Checkpoint<'a> {
     update: &'a Update,
     key: &'a StackKey,
     deployment: Deployment<'a>,
-    digests: Digests,
+    cutting: Cutting<'a>,
     /// To know a repeat by: the SHA-256 of the text, as a delta announces it; `version::hash` of a plain one.
     hash: [u8; 32],
     expected_sequence: Option<i64>,
@@ -235,7 +287,8 @@ struct Checkpoint<'a> {
 }
 
 impl Checkpoint<'_> {
-    fn save(self, app: &App) -> Result<(), Error> {
+    /// The id of its deployment; none if another delivery of it won.
+    fn save(self, app: &App) -> Result<Option<i64>, Error> {
         require_writing(self.update)?;
         if self.update.journal_version > 0 {
             return Err(Error::invalid(
@@ -243,23 +296,22 @@ impl Checkpoint<'_> {
                 "this update was started with a journal; it sends no checkpoints",
             ));
         }
-        let Checkpoint { update, key, deployment, digests, .. } = self;
+        let Checkpoint { update, key, deployment, cutting, .. } = self;
         let marks = guard::marks(app, key, update.stack_id)?;
         let marks = marks.as_deref();
-        let encode =
-            |conn: &Connection| Encoded::whole(conn, key, update.stack_id, &deployment, digests, marks);
-        let is_saved = app.store.write(SaveCheckpoint {
+        let encode = |conn: &Connection| cutting.encode(conn, key, update.stack_id, &deployment, marks);
+        let saved = app.store.write(SaveCheckpoint {
             update_id: update.id,
             expected_sequence: self.expected_sequence,
             sequence: self.sequence,
             hash: self.hash,
             deployment: app.store.read(encode)?,
         })?;
-        if is_saved {
-            return Ok(());
+        if saved.is_some() {
+            return Ok(saved);
         }
         // Another delivery of it won; whether it was the same is seen on what it left.
         let update = app.store.read(|conn| store::update::read(conn, update.id))?;
-        repeat(app, &update, self.sequence, &self.hash).map(drop)
+        repeat(app, &update, self.sequence, &self.hash).map(|_| None)
     }
 }

@@ -7,10 +7,11 @@ use serde_json::json;
 use crate::app::App;
 use crate::call::{Call, Caller};
 use crate::crypto;
-use crate::domain::deployment::Deployment;
-use crate::domain::digest;
+use crate::domain::deployment::{Deployment, Each};
+use crate::domain::digest::{self, Digester, Digests};
 use crate::domain::integrity;
 use crate::domain::name::StackRef;
+use crate::domain::resource::ResourceFacts;
 use crate::domain::urn::Urn;
 use crate::error::Error;
 use crate::http::{Body, Response};
@@ -96,13 +97,13 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     let stack = app.store.read(|conn| store::stack::get(conn, &stack_ref))?;
     let text = call.text()?;
     let key = app.stack_key(&stack)?;
-    let mut foreign = Foreign::new(&stack_ref);
-    let (deployment, digests) = version::digest_while(&key, |digest| {
-        Deployment::parse_with(&text, |facts, text| {
-            digest(facts, text);
-            foreign.look_at(&facts.urn);
-        })
-    })?;
+    let mut importing = Importing {
+        digester: version::digester(&key),
+        digests: Digests::default(),
+        foreign: Foreign::new(&stack_ref),
+    };
+    let deployment = Deployment::parse_with(&text, &mut importing)?;
+    let Importing { digests, foreign, .. } = importing;
     let mut findings: Vec<String> = Vec::new();
     if !digest::is_sound(&deployment.header()?, digests.iter()) {
         findings.extend(integrity::check(&deployment));
@@ -137,6 +138,20 @@ pub fn import(app: &App, call: &mut Call) -> Result<Response, Error> {
     };
     app.write_recorded(job, event)?;
     Ok(with_warning(Response::json(&json!({ "updateId": uid }))?, &Told { findings, leaks }))
+}
+
+/// What is found out about a state while it is cut.
+struct Importing<'s> {
+    digester: Digester,
+    digests: Digests,
+    foreign: Foreign<'s>,
+}
+
+impl<'a> Each<'a> for &mut Importing<'_> {
+    fn add(&mut self, facts: &ResourceFacts<'a>, text: &'a str) {
+        self.digester.push(&mut self.digests, facts, text);
+        self.foreign.look_at(&facts.urn);
+    }
 }
 
 /// Resources whose URN names another stack.

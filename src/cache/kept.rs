@@ -56,6 +56,14 @@ impl<T> Kept<T> {
         Ok(result)
     }
 
+    /// The value of this row is not needed any more.
+    pub fn forget(&self, id: i64) {
+        let mut all = self.lock();
+        if let Some(removed) = all.by_id.remove(&id) {
+            all.weight -= removed.weight;
+        }
+    }
+
     fn slot(&self, id: i64) -> Slot<T> {
         let mut all = self.lock();
         all.clock += 1;

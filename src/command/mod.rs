@@ -13,7 +13,6 @@ mod invocation;
 mod issuer;
 mod key;
 mod lock;
-mod memory;
 mod notify;
 mod org;
 mod output;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use super::notify::Notify;
 use super::signal::StopSignals;
-use super::{Invocation, core_dump, memory, print};
+use super::{Invocation, core_dump, print};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::memory;
 use crate::observe;
 use crate::server::Server;
 

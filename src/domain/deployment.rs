@@ -33,14 +33,11 @@ impl<'a> Deployment<'a> {
     ///
     /// `Error::Invalid` says what is not so. One pass over the text; bounded in depth.
     pub fn parse(text: &'a str) -> Result<Deployment<'a>, Error> {
-        Deployment::parse_with(text, |_, _| {})
+        Deployment::parse_with(text, |_: &ResourceFacts<'a>, _: &'a str| {})
     }
 
     /// The same; each resource is handed to `each` on the way: its facts and its text.
-    pub fn parse_with(
-        text: &'a str,
-        each: impl FnMut(&ResourceFacts<'a>, &'a str),
-    ) -> Result<Deployment<'a>, Error> {
+    pub fn parse_with(text: &'a str, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut scanner = Scanner::new(text);
         let mut cutter = Cutter::new(&scanner, each);
         Header::scan(&mut scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
@@ -49,20 +46,14 @@ impl<'a> Deployment<'a> {
     }
 
     /// The same for the document that comes next in `scanner`, which then stands behind it.
-    pub fn scan(
-        scanner: &mut Scanner<'a>,
-        each: impl FnMut(&ResourceFacts<'a>, &'a str),
-    ) -> Result<Deployment<'a>, Error> {
+    pub fn scan(scanner: &mut Scanner<'a>, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut cutter = Cutter::new(scanner, each);
         Header::scan(scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
         Ok(cutter.end(scanner))
     }
 
     /// The same for an inner `deployment`, without the document around it.
-    pub fn scan_inner(
-        scanner: &mut Scanner<'a>,
-        each: impl FnMut(&ResourceFacts<'a>, &'a str),
-    ) -> Result<Deployment<'a>, Error> {
+    pub fn scan_inner(scanner: &mut Scanner<'a>, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut cutter = Cutter::new(scanner, each);
         Header::default().scan_deployment(scanner, "deployment", &mut |scanner| cutter.cut(scanner))?;
         Ok(cutter.end(scanner))
@@ -168,8 +159,8 @@ impl<'a> Deployment<'a> {
 }
 
 /// Cuts a text at its resources while it is stepped over.
-struct Cutter<'a, F> {
-    each: F,
+struct Cutter<'a, E> {
+    each: E,
     /// Where the text begins.
     start: usize,
     resources: Vec<Cow<'a, str>>,
@@ -177,17 +168,15 @@ struct Cutter<'a, F> {
     cut: Option<(&'a str, usize)>,
 }
 
-impl<'a, F: FnMut(&ResourceFacts<'a>, &'a str)> Cutter<'a, F> {
-    fn new(scanner: &Scanner<'a>, each: F) -> Cutter<'a, F> {
+impl<'a, E: Each<'a>> Cutter<'a, E> {
+    fn new(scanner: &Scanner<'a>, each: E) -> Cutter<'a, E> {
         Cutter { each, start: scanner.position(), resources: Vec::new(), cut: None }
     }
 
     fn cut(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Error> {
         let head_end = scanner.position() + 1;
-        scan_resources(scanner, "deployment.resources", |facts, text| {
-            (self.each)(&facts, text);
-            self.resources.push(Cow::Borrowed(text));
-        })?;
+        let Cutter { each, resources, .. } = self;
+        scan_resources(scanner, "deployment.resources", each, |text| resources.push(Cow::Borrowed(text)))?;
         let text = scanner.text_since(self.start);
         self.cut = Some((&text[..head_end - self.start], scanner.position() - 1));
         Ok(())
@@ -202,11 +191,31 @@ impl<'a, F: FnMut(&ResourceFacts<'a>, &'a str)> Cutter<'a, F> {
     }
 }
 
-/// Steps over an array of resources and hands each to `each`: its facts, and its text with the whitespace around it.
+/// What is done with the resources of a deployment while it is cut; a text is that of a resource with the whitespace
+/// around it.
+pub trait Each<'a> {
+    /// The length of the resource at the start of `rest`, if it is known: it is not looked at then. It must be one that
+    /// was cut before, and a comma or the end of the resources must follow it.
+    fn known(&mut self, _rest: &'a str) -> Option<usize> {
+        None
+    }
+
+    /// One that is not known.
+    fn add(&mut self, facts: &ResourceFacts<'a>, text: &'a str);
+}
+
+impl<'a, F: FnMut(&ResourceFacts<'a>, &'a str)> Each<'a> for F {
+    fn add(&mut self, facts: &ResourceFacts<'a>, text: &'a str) {
+        self(facts, text);
+    }
+}
+
+/// Steps over an array of resources and hands the text of each to `cut`.
 fn scan_resources<'a>(
     scanner: &mut Scanner<'a>,
     field: &str,
-    mut each: impl FnMut(ResourceFacts<'a>, &'a str),
+    each: &mut impl Each<'a>,
+    mut cut: impl FnMut(&'a str),
 ) -> Result<(), Error> {
     let broken = |flaw: Flaw| Error::invalid(field, flaw.to_string());
     scanner.open_array().map_err(broken)?;
@@ -216,6 +225,11 @@ fn scan_resources<'a>(
             break;
         }
         let start = before + usize::from(i > 0);
+        if let Some(n_bytes) = each.known(scanner.text_from(start)) {
+            scanner.go_to(start + n_bytes);
+            cut(scanner.text_since(start));
+            continue;
+        }
         let facts = ResourceFacts::scan(scanner).map_err(|wrong| match wrong {
             Wrong::Flaw(Flaw { expected: "an object", .. }) => {
                 Error::invalid(format!("{field}[{i}]"), "must be an object")
@@ -223,7 +237,8 @@ fn scan_resources<'a>(
             wrong => wrong.into_error(&format!("{field}[{i}]")),
         })?;
         scanner.peek();
-        each(facts, scanner.text_since(start));
+        each.add(&facts, scanner.text_since(start));
+        cut(scanner.text_since(start));
     }
     Ok(())
 }
@@ -454,7 +469,8 @@ pub fn parse_bare<'a>(text: &'a str, field: &str) -> Result<(Header<'a>, Vec<&'a
     let mut header = Header::default();
     let mut scanner = Scanner::new(text);
     header.scan_deployment(&mut scanner, field, &mut |scanner| {
-        scan_resources(scanner, &format!("{field}.resources"), |_, text| resources.push(text))
+        let each = &mut |_: &ResourceFacts<'a>, _: &'a str| {};
+        scan_resources(scanner, &format!("{field}.resources"), each, |text| resources.push(text))
     })?;
     scanner.end().map_err(|flaw| Error::invalid(field, flaw.to_string()))?;
     Ok((header, resources))

@@ -60,6 +60,16 @@ impl<'a> Scanner<'a> {
         &self.text[start - self.origin..self.at]
     }
 
+    /// The text from byte offset `start` to the end.
+    pub fn text_from(&self, start: usize) -> &'a str {
+        &self.text[start - self.origin..]
+    }
+
+    /// Steps over a value that is known, to the byte offset behind it.
+    pub fn go_to(&mut self, position: usize) {
+        self.at = position - self.origin;
+    }
+
     /// The next byte that is not whitespace; 0 at the end. Skips the whitespace.
     pub fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();

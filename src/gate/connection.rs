@@ -24,6 +24,7 @@ use super::reply::Reply;
 use super::table::{Seat, group};
 use super::transport::{Pace, Progress, Transport};
 use super::{Admission, Answer, Shared};
+use crate::memory;
 
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
@@ -132,6 +133,8 @@ impl Connection {
     /// Gives the connection away, with no more memory than it needs to wait.
     fn park(mut self) -> Result<(), Box<Connection>> {
         self.give_memory_back(0);
+        self.transport.wipe();
+        memory::wipe_stack();
         self.is_parked = true;
         let parking = self.shared.parking.clone();
         parking.park(Box::new(self))

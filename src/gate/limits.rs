@@ -58,6 +58,10 @@ pub const WAITING_DEADLINE: Duration = Duration::from_secs(10);
 /// A request that has waited so long has the next free connection to itself.
 pub const WAITING_PATIENCE: Duration = Duration::from_millis(2);
 
+/// A warm connection on which nothing has been asked for so long is replaced by a new one: what the engine still holds of
+/// its last request is gone then.
+pub const LINK_REST: Duration = Duration::from_secs(1);
+
 /// Addresses whose request rate is remembered, about 1 MiB of them.
 pub const RATE_ADDRESSES_MAX: usize = 16 * 1024;
 /// What an address may ask for at once: so many seconds of its rate. An `up` begins with a burst.

@@ -4,6 +4,7 @@
 //! accept thread ─> a thread for each busy connection: strict parse, limits, deadlines, whole bodies
 //!                     │       (idle ones: one thread that watches them all)
 //!                     │ one canonical request at a time, over a few warm Unix connections
+//!                     │       (replaced after a rest: two threads, one for the requests, one for health checks)
 //!                  the HTTP engine and its workers
 //! ```
 //!
@@ -108,6 +109,7 @@ pub struct Gate {
     wake: UnixStream,
     accept_thread: JoinHandle<()>,
     park_thread: JoinHandle<()>,
+    rest_threads: [JoinHandle<()>; 2],
 }
 
 /// Tells how busy a gate is. Does not keep it alive.
@@ -169,7 +171,11 @@ impl Gate {
             .map_err(failed)?;
         let park_thread = Parking::start(&shared.parking).map_err(failed)?;
         shared.pool.open_more(n_upstream.saturating_sub(1))?;
-        Ok(Gate { shared, local_address, wake, accept_thread, park_thread })
+        let rest_threads = [
+            shared.pool.start_resting().map_err(failed)?,
+            shared.health_pool.start_resting().map_err(failed)?,
+        ];
+        Ok(Gate { shared, local_address, wake, accept_thread, park_thread, rest_threads })
     }
 
     /// Where clients reach this gate.
@@ -216,6 +222,7 @@ impl Gate {
         self.shared.parking.stop();
         // As above.
         let _ = self.park_thread.join();
+        let _ = self.rest_threads.map(JoinHandle::join);
     }
 }
 

@@ -126,6 +126,13 @@ impl Transport {
         }
     }
 
+    /// Wipes what is left of what was received, before a rest.
+    pub fn wipe(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.wipe();
+        }
+    }
+
     /// Tells a TLS client that the end is meant. One that does not take the word gets none.
     pub fn say_end(&mut self) {
         if let Some(session) = &mut self.session {

@@ -1,18 +1,20 @@
 //! The warm connections to the server's own HTTP engine, and the queue for them.
 //!
 //! They are opened one after the other, each proven by a request, because the engine can lose connections that
-//! arrive together; then they are kept for ever. The first serves while the others are still being opened.
-//! A request has one to itself until its answer has been read.
+//! arrive together; then they are kept. The first serves while the others are still being opened. A request has one to
+//! itself until its answer has been read. One that rests is replaced by a new one, because the engine keeps the last
+//! bytes that went over it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::limits::WAITING_PATIENCE;
+use super::limits::{LINK_REST, WAITING_PATIENCE};
 use super::listener::Peer;
 use super::refusal::Refusal;
 use crate::error::Error;
@@ -42,7 +44,7 @@ impl Opener {
         let stream = UnixStream::connect(&self.path)?;
         stream.set_read_timeout(Some(self.answer_deadline))?;
         stream.set_write_timeout(Some(self.answer_deadline))?;
-        let mut link = Link { stream };
+        let mut link = Link { stream, used: None };
         link.prove(&self.probe)?;
         Ok(link)
     }
@@ -51,6 +53,8 @@ impl Opener {
 /// One connection to the engine.
 pub(super) struct Link {
     stream: UnixStream,
+    /// When the last request on it ended.
+    used: Option<Instant>,
 }
 
 impl Link {
@@ -85,6 +89,8 @@ pub(super) struct Pool {
     waiting_per_address_max: usize,
     waiting_deadline: Duration,
     queue: Mutex<Queue>,
+    /// Tells the resting thread that there is something to look after, if it did not know.
+    stirred: Condvar,
 }
 
 #[derive(Default)]
@@ -94,6 +100,8 @@ struct Queue {
     /// Who has how many of the connections now; as short as there are connections.
     in_use: Vec<(Peer, usize)>,
     next_ticket: u64,
+    /// The resting thread looks at them from time to time; while nothing has been asked it does not.
+    is_watched: bool,
     is_closed: bool,
 }
 
@@ -118,7 +126,8 @@ impl Pool {
         let failed = |error| Error::internal("open a connection to the HTTP engine", error);
         let first = opener.open().map_err(failed)?;
         let queue = Mutex::new(Queue { free: vec![first], ..Queue::default() });
-        Ok(Arc::new(Pool { opener, waiting_max, waiting_per_address_max, waiting_deadline, queue }))
+        let stirred = Condvar::new();
+        Ok(Arc::new(Pool { opener, waiting_max, waiting_per_address_max, waiting_deadline, queue, stirred }))
     }
 
     /// Opens `n_links` more, one after the other, from a thread of its own: the first request does not wait for that.
@@ -219,9 +228,44 @@ impl Pool {
         }
     }
 
-    fn put_back(&self, link: Link, group: Peer) {
-        lock(&self.queue).count_down(group);
+    fn put_back(&self, mut link: Link, group: Peer) {
+        link.used = Some(Instant::now());
+        let is_news = {
+            let mut queue = lock(&self.queue);
+            queue.count_down(group);
+            !std::mem::replace(&mut queue.is_watched, true)
+        };
         self.put(link);
+        if is_news {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// The thread that replaces connections after `LINK_REST` without a request. It ends with `close`.
+    pub fn start_resting(self: &Arc<Pool>) -> io::Result<JoinHandle<()>> {
+        let pool = self.clone();
+        let builder = std::thread::Builder::new().name("gate-rest".into()).stack_size(128 * 1024);
+        builder.spawn(move || {
+            while let Some(rested) = pool.next_rested() {
+                for link in rested {
+                    drop(link);
+                    pool.reopen();
+                }
+            }
+        })
+    }
+
+    /// What has rested long enough, after a wait; `None` at the end.
+    fn next_rested(&self) -> Option<Vec<Link>> {
+        let queue = lock(&self.queue);
+        let is_still = |queue: &mut Queue| !queue.is_watched && !queue.is_closed;
+        let queue = self.stirred.wait_while(queue, is_still).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.stirred.wait_timeout_while(queue, LINK_REST, |queue| !queue.is_closed);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let has_rested = |link: &mut Link| link.used.is_some_and(|used| used.elapsed() >= LINK_REST);
+        let rested = queue.free.extract_if(.., has_rested).collect();
+        queue.is_watched = !queue.in_use.is_empty() || queue.free.iter().any(|link| link.used.is_some());
+        (!queue.is_closed).then_some(rested)
     }
 
     /// Replaces a connection that broke, from a thread of its own: the client must not wait for that.
@@ -261,6 +305,7 @@ impl Pool {
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.free.clear();
+        self.stirred.notify_all();
         for waiter in &queue.waiting {
             waiter.hand.send(None).expect("a waiter in the queue is there");
         }

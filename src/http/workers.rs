@@ -9,6 +9,7 @@ use tiny_http::{Header, Listener, Server, StatusCode};
 
 use super::{Body, Method, Request, Response};
 use crate::error::Error;
+use crate::memory;
 
 /// Answers one request. A panic in it is answered for by the `Fallback`.
 pub type Handler = dyn Fn(&mut Request) -> Response + Send + Sync;
@@ -68,6 +69,7 @@ fn work(server: &Server, handler: &Handler, fallback: Fallback) {
         if let Err(cause) = send(request, response) {
             log::debug!("the client did not wait for its answer: {cause}");
         }
+        memory::wipe_stack();
     }
 }
 

@@ -8,7 +8,8 @@ use crate::error::Error;
 
 /// Replaces the checkpoint of a running update.
 ///
-/// Answers false, and changes nothing, if the last checkpoint is not the one the caller stood on.
+/// Answers the id of its deployment; nothing, and then nothing is changed, if the last checkpoint is not the one the
+/// caller stood on.
 /// Errors: `Forbidden` if the update has ended.
 pub struct SaveCheckpoint {
     /// Of which update.
@@ -25,12 +26,12 @@ pub struct SaveCheckpoint {
 
 impl Job for SaveCheckpoint {
     const NAME: &'static str = "save_checkpoint";
-    type Output = bool;
+    type Output = Option<i64>;
 
-    fn run(self, tx: &mut Tx) -> Result<bool, Error> {
+    fn run(self, tx: &mut Tx) -> Result<Option<i64>, Error> {
         let update = update::read_running(tx.conn, self.update_id)?;
         if self.expected_sequence.is_some_and(|expected| expected != update.checkpoint_sequence) {
-            return Ok(false);
+            return Ok(None);
         }
         let before = find(tx.conn, update.id)?;
         let deployment_id = version::insert_deployment(tx, update.stack_id, &self.deployment)?;
@@ -43,7 +44,7 @@ impl Job for SaveCheckpoint {
         }
         const SET_SEQUENCE: &str = "UPDATE updates SET checkpoint_sequence = ?2 WHERE id = ?1";
         tx.conn.prepare_cached(SET_SEQUENCE)?.execute((update.id, self.sequence))?;
-        Ok(true)
+        Ok(Some(deployment_id))
     }
 }
 

@@ -197,20 +197,12 @@ pub fn digester(key: &StackKey) -> Digester {
     Digester::new(key.keyed_hasher("urn"), key.keyed_hasher("text"))
 }
 
-/// Makes the digests of a deployment's resources while `cut` cuts it.
-pub fn digest_while<'t>(
-    key: &StackKey,
-    cut: impl FnOnce(&mut dyn FnMut(&ResourceFacts<'t>, &'t str)) -> Result<Deployment<'t>, Error>,
-) -> Result<(Deployment<'t>, Digests), Error> {
-    let mut digester = digester(key);
-    let mut digests = Digests::default();
-    let deployment = cut(&mut |facts, text| digester.push(&mut digests, facts, text))?;
-    Ok((deployment, digests))
-}
-
 /// Cuts a deployment document, and makes the digests of its resources on the way.
 pub fn parse<'t>(text: &'t str, key: &StackKey) -> Result<(Deployment<'t>, Digests), Error> {
-    digest_while(key, |each| Deployment::parse_with(text, each))
+    let (mut digester, mut digests) = (digester(key), Digests::default());
+    let each = |facts: &ResourceFacts<'t>, text: &'t str| digester.push(&mut digests, facts, text);
+    let deployment = Deployment::parse_with(text, each)?;
+    Ok((deployment, digests))
 }
 
 /// A keyed hash of a deployment's text, of whose resources `digests` are.

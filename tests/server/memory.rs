@@ -1,8 +1,17 @@
-//! What lies in the memory of a server at rest: no secret in the clear that passed through it, and no text of its master
+//! What lies in the memory of a server at rest: nothing of a secret that passed through it, and no text of its master
 //! key. A core dump would show the same.
 
+use crate::sealed::{MARKER, send_everywhere};
+#[cfg(feature = "tls")]
+use crate::support::http::Request;
+#[cfg(feature = "tls")]
+use crate::support::process::ServerProcess;
+#[cfg(feature = "tls")]
+use crate::support::server::ORG;
 use crate::support::server::TestServer;
 use crate::support::stack::TestStack;
+#[cfg(feature = "tls")]
+use crate::support::tls::TlsClient;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -43,8 +52,8 @@ fn has(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Which of these lie in memory, and where.
-fn hits(server: &TestServer, wanted: &[(String, Vec<u8>)]) -> Vec<String> {
-    let parts = memory(server.pid());
+fn hits(pid: u32, wanted: &[(String, Vec<u8>)]) -> Vec<String> {
+    let parts = memory(pid);
     let mut hits = Vec::new();
     for (place, bytes) in &parts {
         let found = wanted.iter().filter(|(_, wanted)| has(bytes, wanted));
@@ -71,8 +80,31 @@ fn send_secrets(stack: &TestStack) {
     stack.post("/batch-encrypt", &json!({ "plaintexts": [body("refused"), "!"] })).expect(&[400]);
 }
 
+/// Waits until none of these lies in memory: whoever answers may still be at the end of its work, and what rests gives
+/// its memory back after a moment.
+#[track_caller]
+fn check_is_gone(pid: u32, wanted: &[(String, Vec<u8>)], context: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let hits = hits(pid, wanted);
+        if hits.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{context}: {hits:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A secret as it is, and as it goes over the wire.
+fn both_forms(name: &str) -> [(String, Vec<u8>); 2] {
+    [
+        (format!("{name} in the clear"), marker(name).into_bytes()[..72].to_vec()),
+        (format!("{name} in base64"), STANDARD.encode(marker(name)).into_bytes()[..72].to_vec()),
+    ]
+}
+
 #[test]
-fn an_idle_server_has_no_secret_in_the_clear_and_no_text_of_its_key() {
+fn an_idle_server_has_no_secret_and_no_text_of_its_key() {
     let server = TestServer::start();
     let key = fs::read_to_string(server.folder().join("pulumi-backend.key")).expect("the key");
     let bytes: Vec<u8> =
@@ -83,26 +115,39 @@ fn an_idle_server_has_no_secret_in_the_clear_and_no_text_of_its_key() {
     ];
     let stack = server.create_stack("web", "dev");
     let names = ["encrypt", "batch", "second", "refused"];
-    // What came over the wire, in base64, may stay in the buffers of connections until they are used again.
-    let clear = |name: &&str| (format!("{name} in the clear"), marker(name).into_bytes()[..72].to_vec());
-    let mut wanted: Vec<_> = names.iter().map(clear).chain(keys).collect();
+    let mut wanted: Vec<_> = names.iter().flat_map(|name| both_forms(name)).chain(keys).collect();
     for round in 0..2 {
         send_secrets(&stack);
-        // Whoever answers may still be at the end of its work.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let hits = hits(&server, &wanted);
-            if hits.is_empty() {
-                break;
-            }
-            assert!(Instant::now() < deadline, "round {round}: {hits:#?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        check_is_gone(server.pid(), &wanted, &format!("round {round}"));
         server.crash_and_restart();
     }
     // The search finds what is there: the name of a stack is no secret.
     let name = "a-name-that-is-no-secret-0123456789";
     server.create_stack("web", name);
     wanted.push(("the name".into(), name.as_bytes().to_vec()));
-    assert!(!hits(&server, &wanted).is_empty(), "the search is blind");
+    assert!(!hits(server.pid(), &wanted).is_empty(), "the search is blind");
+}
+
+#[test]
+fn an_idle_server_has_nothing_of_what_a_cli_sent() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    send_everywhere(&server, &stack);
+    let wanted = [("the marker".to_string(), MARKER.as_bytes().to_vec())];
+    check_is_gone(server.pid(), &wanted, "after all calls");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_idle_connection_with_tls_has_nothing_of_what_went_over_it() {
+    let server = ServerProcess::start(&["--tls-local-ca", "localhost"]);
+    let mut client = TlsClient::connect(server.address(), "localhost", None).expect("connect");
+    client
+        .send(&Request::new("POST", format!("/api/stacks/{ORG}/web")).json(&json!({ "stackName": "dev" })))
+        .ok();
+    let path = format!("/api/stacks/{ORG}/web/dev/encrypt");
+    let secret = json!({ "plaintext": STANDARD.encode(marker("tls")) });
+    client.send(&Request::new("POST", path).json(&secret)).ok();
+    check_is_gone(server.pid(), &both_forms("tls"), "TLS");
+    client.send(&Request::new("GET", "/api/user")).ok();
 }

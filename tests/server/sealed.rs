@@ -227,7 +227,8 @@ fn rows_that_are_missing_exchanged_or_doubled_are_noticed() {
     other.running.journal(&create_entries(4, 2, &other.stack.resource("d"))).expect(&[204, 500]);
 }
 
-const MARKER: &str = "hunter2-marker";
+/// What `send_everywhere` sends.
+pub const MARKER: &str = "hunter2-marker";
 
 #[test]
 fn nothing_that_a_cli_sends_lies_in_the_clear() {
@@ -240,7 +241,7 @@ fn nothing_that_a_cli_sends_lies_in_the_clear() {
 }
 
 /// Sends the marker in every call that can carry a secret, well-formed and not.
-fn send_everywhere(server: &TestServer, stack: &TestStack) {
+pub fn send_everywhere(server: &TestServer, stack: &TestStack) {
     let mut secret = stack.resource("a");
     secret["inputs"] = json!({ "password": MARKER, "list": [MARKER, { "deep": MARKER }] });
     secret["outputs"] = secret["inputs"].clone();

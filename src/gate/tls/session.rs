@@ -85,6 +85,12 @@ impl Session {
         let _ = self.flush(wire, until);
     }
 
+    /// Overwrites the library's buffer for records, in which they are opened, while nothing is in it.
+    pub fn wipe(&mut self) {
+        // It offers the buffer to be read into; that nothing came is what is expected.
+        let _ = self.connection.read_tls(&mut Zeros);
+    }
+
     fn read_wire(&mut self, wire: &mut Wire, until: Instant) -> io::Result<()> {
         if self.connection.read_tls(&mut Until { wire, until })? == 0 && self.connection.is_handshaking() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -124,5 +130,15 @@ impl Write for Until<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Leaves zeros where bytes were to come, and says that none came.
+struct Zeros;
+
+impl Read for Zeros {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        bytes.fill(0);
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }

@@ -3,7 +3,7 @@
 use crate::support::deployment::sha256_hex;
 use crate::support::http::Request;
 use crate::support::json::Tree;
-use crate::support::seed::Rng;
+use crate::support::seed::{Rng, for_each_seed, seeds};
 use crate::support::server::TestServer;
 use crate::support::update::TestUpdate;
 use serde_json::{Value, json};
@@ -281,4 +281,104 @@ fn what_superseded_checkpoints_leave_is_collected() {
     for version in 2..=5 {
         assert_eq!(stack.get(&format!("/export/{version}")).ok().json(), state(98 + version));
     }
+}
+
+/// Resources as texts, written in all ways that a client may.
+struct Scribe {
+    rng: Rng,
+    n_made: usize,
+    resources: Vec<String>,
+}
+
+impl Scribe {
+    fn resource(&mut self) -> String {
+        self.n_made += 1;
+        let urn = format!("urn:pulumi:dev::web::a:b:C::r{}", self.n_made);
+        let filler = "é".repeat(self.rng.below(300));
+        let space = *self.rng.pick(&["", "", " ", "\n  "]);
+        format!(
+            r#"{space}{{"urn":"{urn}","custom":false,"type":"a:b:C",{space}"outputs":{{"n":1.0,"x":"{filler}"}}}}{space}"#
+        )
+    }
+
+    /// A few resources are changed, added, removed or moved; seldom all of them.
+    fn go_on(&mut self) {
+        let n_steps = if self.rng.chance(10) { 60 } else { self.rng.between(0, 4) };
+        for _ in 0..n_steps {
+            let n = self.resources.len();
+            let at = self.rng.below(n.max(1));
+            match self.rng.below(5) {
+                0 if n > 0 => _ = self.resources.remove(at),
+                1 if n > 1 => self.resources.swap(at, n - 1),
+                2 if n > 5 => _ = self.resources.drain(at..(at + 5).min(n)),
+                3 if n > 0 => self.resources[at] = self.resource(),
+                _ => {
+                    let resource = self.resource();
+                    self.resources.insert(at, resource);
+                }
+            }
+        }
+    }
+
+    fn inner(&mut self) -> String {
+        let time = self.rng.below(1000);
+        let resources = self.resources.join(",");
+        let manifest = format!(r#"{{"time":"2026-08-21T10:00:00.{time:03}Z","magic":"","version":""}}"#);
+        match self.rng.chance(50) {
+            true => {
+                format!(r#"{{"manifest":{manifest},"resources":[{resources}],"metadata":{{"n":{time}}}}}"#)
+            }
+            false => format!(r#"{{"resources":[{resources}],"manifest":{manifest}}}"#),
+        }
+    }
+}
+
+/// The one edit that leads from one text to another.
+fn edit_between(old: &str, new: &str) -> Value {
+    let same = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
+        pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+    };
+    let start = same(&mut old.chars().zip(new.chars()));
+    let end = same(&mut old[start..].chars().rev().zip(new[start..].chars().rev()));
+    edit(start, old.len() - end, &new[start..new.len() - end])
+}
+
+#[test]
+fn each_checkpoint_is_the_state_whatever_the_last_one_was() {
+    for_each_seed(&seeds(4), 2, |seed| {
+        let server = TestServer::start();
+        let mut scribe = Scribe { rng: Rng::new(seed), n_made: 0, resources: Vec::new() };
+        let stack = server.create_stack("web", "plain");
+        let update = stack.start_checkpoints();
+        for _ in 0..12 {
+            scribe.go_on();
+            let inner = scribe.inner();
+            let body = format!(r#"{{"isInvalid":false,"version":3,"deployment":{inner}}}"#);
+            let request = Request::new("PATCH", update.path("/checkpoint")).lease(&update.token).bytes(body);
+            stack.send(&request).ok();
+            assert_eq!(stack.export_tree(), Tree::parse(&format!(r#"{{"version":3,"deployment":{inner}}}"#)));
+        }
+        update.complete("succeeded").ok();
+        let stack = server.create_stack("web", "numbered");
+        let update = stack.start_checkpoints();
+        let mut text = String::new();
+        for number in 1..=24 {
+            scribe.go_on();
+            let next = format!(r#"{{"version":3,"deployment":{}}}"#, scribe.inner());
+            match number > 1 && scribe.rng.chance(60) {
+                true => {
+                    let edits = json!([edit_between(&text, &next)]);
+                    update.delta(number, &sha256_hex(next.as_bytes()), &edits).ok()
+                }
+                false => update.verbatim(number, &next).ok(),
+            };
+            text = next;
+            assert_eq!(stack.export_tree(), Tree::parse(&text), "checkpoint {number}");
+            if number == 15 {
+                server.crash_and_restart();
+            }
+        }
+        update.complete("failed").ok();
+        assert_eq!(stack.export_tree(), Tree::parse(&text));
+    });
 }
