@@ -11,6 +11,7 @@ use crate::domain::deployment::{Deployment, Each};
 use crate::domain::digest::{Digester, Digests};
 use crate::domain::leak::Marks;
 use crate::domain::resource::ResourceFacts;
+use crate::domain::update::UpdateStatus;
 use crate::error::Error;
 use crate::limits;
 use crate::store::sketch::{Sketch, Text};
@@ -27,7 +28,13 @@ pub fn keep(app: &App, update_id: i64, last: LastText) -> Result<(), Error> {
         app.last_texts.forget(update_id);
         return Ok(());
     }
-    app.last_texts.with(update_id, || Ok(None), |kept| *kept = Some(Arc::new(last)))
+    app.last_texts.with(update_id, || Ok(None), |kept| *kept = Some(Arc::new(last)))?;
+    // It may have ended since the text was stored.
+    let update = app.store.read(|conn| store::update::read(conn, update_id));
+    if !update.is_ok_and(|update| update.status == UpdateStatus::Running) {
+        app.last_texts.forget(update_id);
+    }
+    Ok(())
 }
 
 /// The last checkpoint of an update, with what is known of its resources.

@@ -25,6 +25,7 @@ mod long_fold;
 pub mod mac;
 pub mod mark;
 pub mod meta;
+mod opening;
 mod packed;
 pub mod program;
 mod readers;

@@ -7,8 +7,8 @@ use std::ops::Range;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::chunk::{self, Bond, HeaderParts, RunHash};
-use super::mac;
 use super::packed::{damaged, read_number, unpack, unzigzag};
+use super::{mac, opening};
 use crate::crypto::keyring::StackKey;
 use crate::domain::deployment::{Deployment, Header};
 use crate::domain::digest::{Digest, Digests};
@@ -227,23 +227,48 @@ impl Sketch {
         targets: &[usize],
         out: &mut [u8],
     ) -> Result<(), Error> {
-        let mut bodies = Bodies::new(self, conn, key)?;
-        let mut plain = Vec::new();
-        for index in 0..self.runs.len() {
-            let range = self.range(index);
-            if targets[range.clone()].iter().all(|target| *target == usize::MAX) {
-                continue;
-            }
-            let mut at = bodies.open(index, &mut plain)?;
-            for place in range {
-                let n_bytes = self.digest(place).n_bytes;
+        let is_wanted =
+            |index: &usize| targets[self.range(*index)].iter().any(|target| *target != usize::MAX);
+        let wanted: Vec<usize> = (0..self.runs.len()).filter(is_wanted).collect();
+        let mut copy = |index: usize, mut texts: &[u8]| {
+            for place in self.range(index) {
+                let (text, rest) = texts.split_at(self.digest(place).n_bytes);
                 if let Some(target) = Some(targets[place]).filter(|target| *target != usize::MAX) {
-                    out[target..target + n_bytes].copy_from_slice(&plain[at..at + n_bytes]);
+                    out[target..target + text.len()].copy_from_slice(text);
                 }
-                at += n_bytes;
+                texts = rest;
             }
+        };
+        let mut bodies = Bodies::new(self, conn, key)?;
+        let open = |index: usize, sealed: &[u8]| {
+            let mut plain = Vec::new();
+            let start = self.open_run(index, sealed, key, &mut plain)?;
+            Ok((plain, start))
+        };
+        let n_bytes =
+            wanted.iter().flat_map(|index| self.range(*index)).map(|p| self.digest(p).n_bytes).sum();
+        let runs = wanted.iter().map(|index| Ok((*index, bodies.read(*index, <[u8]>::to_vec)?)));
+        if opening::on_all_processors(n_bytes, runs, &open, &mut copy)? {
+            return Ok(());
+        }
+        let mut plain = Vec::new();
+        for index in wanted {
+            let start = bodies.open(index, &mut plain)?;
+            copy(index, &plain[start..]);
         }
         Ok(())
+    }
+
+    /// Opens the sealed body of a run into `plain`; where its texts start in that.
+    fn open_run(
+        &self,
+        index: usize,
+        sealed: &[u8],
+        key: &StackKey,
+        plain: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
+        let lens = self.range(index).map(|place| self.digest(place).n_bytes);
+        chunk::open_run(sealed, &self.runs[index].hash, lens, key, plain)
     }
 
     /// The places of the resources of a run.
@@ -290,14 +315,17 @@ impl<'s> Bodies<'s> {
         Ok(Bodies { sketch, statement, key })
     }
 
+    /// What `work` makes of the sealed body of a run.
+    fn read<T>(&mut self, index: usize, work: impl FnOnce(&[u8]) -> T) -> Result<T, Error> {
+        let mut rows = self.statement.query([self.sketch.runs[index].id])?;
+        let row = rows.next()?.ok_or_else(|| damaged("lacks a run"))?;
+        Ok(work(row.get_ref(0)?.as_blob().map_err(|_| damaged("has a body of another type"))?))
+    }
+
     /// Opens a run into `plain`; where its texts start in that.
     fn open(&mut self, index: usize, plain: &mut Vec<u8>) -> Result<usize, Error> {
-        let StoredRun { id, hash, .. } = self.sketch.runs[index];
-        let lens = self.sketch.range(index).map(|place| self.sketch.digest(place).n_bytes);
-        let mut rows = self.statement.query([id])?;
-        let row = rows.next()?.ok_or_else(|| damaged("lacks a run"))?;
-        let sealed = row.get_ref(0)?.as_blob().map_err(|_| damaged("has a body of another type"))?;
-        chunk::open_run(sealed, &hash, lens, self.key, plain)
+        let (sketch, key) = (self.sketch, self.key);
+        self.read(index, |sealed| sketch.open_run(index, sealed, key, plain))?
     }
 }
 
