@@ -2,6 +2,7 @@
 //! quicker than to make it in place, where each step of SQLite to its first table is a sync or two.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -23,6 +24,7 @@ pub fn make_if_none(path: &Path, row_hasher: &RowHasher, keys: SetServerKey) -> 
     let made = fill(&aside, row_hasher, keys).and_then(|()| {
         let failed = |cause| Error::internal(format!("create {}", path.display()), cause);
         File::open(&aside).and_then(|file| file.sync_all()).map_err(failed)?;
+        set_old_log_aside(path).map_err(failed)?;
         fs::rename(&aside, path).map_err(failed)?;
         disk::sync_folder(path).map_err(failed)
     });
@@ -38,13 +40,25 @@ fn remove(aside: &Path) -> Result<(), Error> {
     for end in ["", "-wal", "-shm", "-journal"] {
         let file = disk::beside(aside, end);
         match fs::remove_file(&file) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::internal(format!("remove {}", file.display()), cause));
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Where somebody has removed a database and left its log, the new one must not be read with that.
+fn set_old_log_aside(path: &Path) -> io::Result<()> {
+    let log = disk::beside(path, "-wal");
+    let kept = disk::beside(&log, ".without-database");
+    match fs::rename(&log, &kept) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    log::warn!("found a write-ahead log without its database; it is now {}", kept.display());
+    disk::sync_folder(path)
 }
 
 fn fill(aside: &Path, row_hasher: &RowHasher, keys: SetServerKey) -> Result<(), Error> {

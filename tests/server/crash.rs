@@ -113,3 +113,23 @@ fn an_empty_file_becomes_the_database() {
     let users = run(folder.path(), &["user", "list"]).ok();
     assert!(users.contains("alice"), "{users}");
 }
+
+/// Somebody has removed the database and not the log beside it.
+#[test]
+fn a_new_database_is_not_read_with_the_log_of_an_old_one() {
+    let server = TestServer::start();
+    server.create_stack("web", "old");
+    server.crash();
+    let folder = server.folder();
+    let log = folder.join("pulumi-backend.db-wal");
+    assert!(log.metadata().is_ok_and(|log| log.len() > 0), "nothing was in the log");
+    std::fs::remove_file(folder.join("pulumi-backend.db")).expect("remove the database");
+    server.restart();
+    assert!(server.log().contains("write-ahead log without its database"), "{}", server.log());
+    assert!(folder.join("pulumi-backend.db-wal.without-database").exists());
+    for _ in 0..2 {
+        assert_eq!(server.get("/api/user/stacks").ok().json()["stacks"], serde_json::json!([]));
+        server.crash_and_restart();
+    }
+    server.create_stack("web", "new");
+}

@@ -49,6 +49,11 @@ impl TestServer {
         process.restart();
     }
 
+    /// SIGKILL.
+    pub fn crash(&self) {
+        self.process.lock().expect("process").kill();
+    }
+
     /// Its database, beside the server that has it open; rows that are edited here keep their keyed hashes.
     pub fn database(&self) -> rusqlite::Connection {
         let path = self.folder().join("pulumi-backend.db");
