@@ -147,7 +147,7 @@ struct Importing<'s> {
     foreign: Foreign<'s>,
 }
 
-impl<'a> Each<'a> for &mut Importing<'_> {
+impl<'a> Each<'a> for Importing<'_> {
     fn add(&mut self, facts: &ResourceFacts<'a>, text: &'a str) {
         self.digester.push(&mut self.digests, facts, text);
         self.foreign.look_at(&facts.urn);

@@ -33,11 +33,11 @@ impl<'a> Deployment<'a> {
     ///
     /// `Error::Invalid` says what is not so. One pass over the text; bounded in depth.
     pub fn parse(text: &'a str) -> Result<Deployment<'a>, Error> {
-        Deployment::parse_with(text, |_: &ResourceFacts<'a>, _: &'a str| {})
+        Deployment::parse_with(text, &mut |_: &ResourceFacts<'a>, _: &'a str| {})
     }
 
     /// The same; each resource is handed to `each` on the way: its facts and its text.
-    pub fn parse_with(text: &'a str, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
+    pub fn parse_with(text: &'a str, each: &mut dyn Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut scanner = Scanner::new(text);
         let mut cutter = Cutter::new(&scanner, each);
         Header::scan(&mut scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
@@ -46,14 +46,14 @@ impl<'a> Deployment<'a> {
     }
 
     /// The same for the document that comes next in `scanner`, which then stands behind it.
-    pub fn scan(scanner: &mut Scanner<'a>, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
+    pub fn scan(scanner: &mut Scanner<'a>, each: &mut dyn Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut cutter = Cutter::new(scanner, each);
         Header::scan(scanner, &mut |scanner| cutter.cut(scanner))?.check_schema_version()?;
         Ok(cutter.end(scanner))
     }
 
     /// The same for an inner `deployment`, without the document around it.
-    pub fn scan_inner(scanner: &mut Scanner<'a>, each: impl Each<'a>) -> Result<Deployment<'a>, Error> {
+    pub fn scan_inner(scanner: &mut Scanner<'a>, each: &mut dyn Each<'a>) -> Result<Deployment<'a>, Error> {
         let mut cutter = Cutter::new(scanner, each);
         Header::default().scan_deployment(scanner, "deployment", &mut |scanner| cutter.cut(scanner))?;
         Ok(cutter.end(scanner))
@@ -159,8 +159,8 @@ impl<'a> Deployment<'a> {
 }
 
 /// Cuts a text at its resources while it is stepped over.
-struct Cutter<'a, E> {
-    each: E,
+struct Cutter<'a, 'e> {
+    each: &'e mut dyn Each<'a>,
     /// Where the text begins.
     start: usize,
     resources: Vec<Cow<'a, str>>,
@@ -168,15 +168,16 @@ struct Cutter<'a, E> {
     cut: Option<(&'a str, usize)>,
 }
 
-impl<'a, E: Each<'a>> Cutter<'a, E> {
-    fn new(scanner: &Scanner<'a>, each: E) -> Cutter<'a, E> {
+impl<'a, 'e> Cutter<'a, 'e> {
+    fn new(scanner: &Scanner<'a>, each: &'e mut dyn Each<'a>) -> Cutter<'a, 'e> {
         Cutter { each, start: scanner.position(), resources: Vec::new(), cut: None }
     }
 
     fn cut(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Error> {
         let head_end = scanner.position() + 1;
         let Cutter { each, resources, .. } = self;
-        scan_resources(scanner, "deployment.resources", each, |text| resources.push(Cow::Borrowed(text)))?;
+        let cut = |text| resources.push(Cow::Borrowed(text));
+        scan_resources(scanner, "deployment.resources", *each, cut)?;
         let text = scanner.text_since(self.start);
         self.cut = Some((&text[..head_end - self.start], scanner.position() - 1));
         Ok(())
@@ -214,7 +215,7 @@ impl<'a, F: FnMut(&ResourceFacts<'a>, &'a str)> Each<'a> for F {
 fn scan_resources<'a>(
     scanner: &mut Scanner<'a>,
     field: &str,
-    each: &mut impl Each<'a>,
+    each: &mut dyn Each<'a>,
     mut cut: impl FnMut(&'a str),
 ) -> Result<(), Error> {
     let broken = |flaw: Flaw| Error::invalid(field, flaw.to_string());

@@ -120,7 +120,7 @@ impl<'c> Cutting<'c> {
     }
 }
 
-impl<'a> Each<'a> for &mut Cutting<'_> {
+impl<'a> Each<'a> for Cutting<'_> {
     fn known(&mut self, rest: &'a str) -> Option<usize> {
         let Last { text: last, sketch } = self.last?;
         // After a resource that is new, it may go on behind those that it has taken the place of.

@@ -200,8 +200,8 @@ pub fn digester(key: &StackKey) -> Digester {
 /// Cuts a deployment document, and makes the digests of its resources on the way.
 pub fn parse<'t>(text: &'t str, key: &StackKey) -> Result<(Deployment<'t>, Digests), Error> {
     let (mut digester, mut digests) = (digester(key), Digests::default());
-    let each = |facts: &ResourceFacts<'t>, text: &'t str| digester.push(&mut digests, facts, text);
-    let deployment = Deployment::parse_with(text, each)?;
+    let mut each = |facts: &ResourceFacts<'t>, text: &'t str| digester.push(&mut digests, facts, text);
+    let deployment = Deployment::parse_with(text, &mut each)?;
     Ok((deployment, digests))
 }
 

@@ -118,8 +118,8 @@ fn manifests_and_snippets() {
 pub fn check_both(text: &str) -> Option<String> {
     let mut digester = Digester::new(Sha256::new_with_prefix("a secret"), Sha256::new_with_prefix("another"));
     let mut digests = Digests::default();
-    let each = |facts: &_, text: &str| digester.push(&mut digests, facts, text);
-    let deployment = Deployment::parse_with(text, each).expect(text);
+    let mut each = |facts: &_, text: &str| digester.push(&mut digests, facts, text);
+    let deployment = Deployment::parse_with(text, &mut each).expect(text);
     let found = integrity::check(&deployment);
     let header = deployment.header().expect(text);
     assert_eq!(is_sound(&header, digests.iter()), found.is_none(), "by digests; by texts: {found:?}: {text}");
