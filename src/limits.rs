@@ -57,6 +57,8 @@ pub const COLLECT_RUNS_MAX: usize = 64;
 pub const SHARED_BYTES_MIN: usize = 16 << 10;
 /// Resources of which the digests are kept in memory while updates run on them: about 120 bytes each.
 pub const BASE_RESOURCES_MAX: usize = 100_000;
+/// What a deployment of no resources counts among them: it has a header and a place in the list.
+pub const BASE_OVERHEAD: usize = 20;
 /// Bytes of last checkpoints that are kept in memory while their updates run, in all: three of 10,000 resources.
 pub const LAST_TEXT_BYTES_MAX: usize = 32 << 20;
 /// Rows of events on one page; a row is one batch of up to 50 events.

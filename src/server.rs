@@ -187,7 +187,9 @@ impl Data {
             key_sets,
             recent,
             exports,
-            bases: Kept::new(limits::BASE_RESOURCES_MAX, |sketch| 1 + sketch.n_resources()),
+            bases: Kept::new(limits::BASE_RESOURCES_MAX, |sketch| {
+                limits::BASE_OVERHEAD + sketch.n_resources()
+            }),
             last_texts: Kept::new(limits::LAST_TEXT_BYTES_MAX, LastText::n_bytes),
             marks: Kept::new(limits::MARKS_CACHED_MAX, |stored| 100 + stored.marks.list().len()),
             warm,
