@@ -9,6 +9,9 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use crate::error::Error;
 
+/// Whoever does not read what it is told must not hold the server up, nor its end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The way to systemd. Without `NOTIFY_SOCKET` nobody is told.
 #[derive(Clone)]
 pub struct Notify(Option<Arc<(UnixDatagram, String)>>);
@@ -17,7 +20,9 @@ impl Notify {
     /// As the environment says.
     pub fn new() -> Notify {
         let Ok(path) = std::env::var("NOTIFY_SOCKET") else { return Notify(None) };
-        match UnixDatagram::unbound() {
+        let socket = UnixDatagram::unbound()
+            .and_then(|socket| socket.set_write_timeout(Some(PATIENCE)).map(|()| socket));
+        match socket {
             Ok(socket) => Notify(Some(Arc::new((socket, path)))),
             Err(cause) => {
                 log::warn!("cannot tell systemd anything: {cause}");

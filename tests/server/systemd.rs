@@ -26,9 +26,13 @@ fn spawn(folder: &TempDir, before: &str, arguments: &str, environment: &[(&str, 
 }
 
 fn terminate(child: &mut Child) {
+    ask_to_end(child);
+    assert!(child.wait().expect("wait").success());
+}
+
+fn ask_to_end(child: &Child) {
     let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(kill.expect("kill").success());
-    assert!(child.wait().expect("wait").success());
 }
 
 fn next(socket: &UnixDatagram) -> String {
@@ -54,10 +58,25 @@ fn systemd_is_told_of_start_life_and_end() {
         let mut child = spawn(folder, "", "", &[("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "20000")]);
         assert_eq!(next(socket), "READY=1");
         (0..3).for_each(|_| assert_eq!(next(socket), "WATCHDOG=1"));
-        terminate(&mut child);
+        ask_to_end(&child);
         let last = std::iter::from_fn(|| Some(next(socket))).find(|state| state != "WATCHDOG=1");
         assert_eq!(last.as_deref(), Some("STOPPING=1"));
+        assert!(child.wait().expect("wait").success());
     }
+}
+
+/// The system keeps a few messages for a reader; the next one would wait for it.
+#[test]
+fn a_supervisor_that_does_not_read_holds_nothing_up() {
+    let folder = TempDir::new("notify-unread");
+    let path = folder.path().join("notify");
+    let _socket = UnixDatagram::bind(&path).expect("bind");
+    let environment = [("NOTIFY_SOCKET", path.to_str().expect("UTF-8")), ("WATCHDOG_USEC", "2000")];
+    let mut child = spawn(&folder, "", "2>&1", &environment);
+    let mut log = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(log.any(|line| line.expect("a line").contains("could not tell systemd WATCHDOG=1")));
+    std::thread::spawn(move || log.for_each(drop));
+    terminate(&mut child);
 }
 
 /// The watchdog of another process is not ours.
