@@ -1,5 +1,7 @@
 //! Checkpoints: whole, verbatim, or as a delta on the last verbatim text.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -72,13 +74,13 @@ pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     let update = call.lease()?;
     let key = app.key_of(update.stack_id)?;
     let last = last(app, &key, update)?;
-    let mut cutting = Cutting::new(&key, last.as_ref());
     let mut cut = None;
     let envelope = scan(&text, "deployment", |scanner| {
-        cut = Some(Deployment::scan_inner(scanner, &mut cutting)?);
+        let mut cutting = Cutting::new(&key, last.as_ref());
+        cut = Some((Deployment::scan_inner(scanner, &mut cutting)?, cutting));
         Ok(())
     })?;
-    let Some(deployment) = cut else {
+    let Some((deployment, cutting)) = cut else {
         let is_invalid = envelope.is_invalid == Some("true");
         let why = if is_invalid { "invalidating a checkpoint is not supported" } else { "is missing" };
         return Err(Error::invalid("deployment", why));
@@ -92,12 +94,7 @@ pub fn whole(app: &App, call: &mut Call) -> Result<Response, Error> {
     let checkpoint =
         Checkpoint { update, key: &key, deployment, cutting, hash, expected_sequence: None, sequence: 0 };
     let saved = checkpoint.save(app)?;
-    keep(app, update, saved, |id| LastText {
-        deployment_id: id,
-        body: text,
-        document: None,
-        resources_start: start,
-    })
+    keep(app, update, saved, text, None, start)
 }
 
 /// Replaces the update's state so far, and is the text that the next delta stands on.
@@ -110,15 +107,15 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let update = call.lease()?;
     let key = app.key_of(update.stack_id)?;
     let last = last(app, &key, update)?;
-    let mut cutting = Cutting::new(&key, last.as_ref());
     let mut cut = None;
     let envelope = scan(&text, NAME, |scanner| {
         let start = scanner.position();
-        cut = Some((Deployment::scan(scanner, &mut cutting)?, start..scanner.position()));
+        let mut cutting = Cutting::new(&key, last.as_ref());
+        cut = Some((Deployment::scan(scanner, &mut cutting)?, cutting, start..scanner.position()));
         Ok(())
     })?;
     let sequence = checked_sequence(integer(envelope.sequence_number, "sequenceNumber")?)?;
-    let (deployment, document) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
+    let (deployment, cutting, document) = cut.ok_or_else(|| Error::invalid(NAME, "is missing"))?;
     // As a delta announces it: after one whose answer was lost, the client sends all.
     let hash = Sha256::digest(&text[document.clone()]).into();
     if update.status != UpdateStatus::Running {
@@ -132,13 +129,7 @@ pub fn verbatim(app: &App, call: &mut Call) -> Result<Response, Error> {
     let start = resources_start(&text, &deployment);
     let checkpoint = Checkpoint { update, key: &key, deployment, cutting, hash, expected_sequence, sequence };
     let saved = checkpoint.save(app)?;
-    let document = Some(document);
-    keep(app, update, saved, |id| LastText {
-        deployment_id: id,
-        body: text,
-        document,
-        resources_start: start,
-    })
+    keep(app, update, saved, text, Some(document), start)
 }
 
 /// Source: apitype/updates.go, `PatchUpdateCheckpointDeltaRequest`.
@@ -193,12 +184,7 @@ pub fn delta(app: &App, call: &mut Call) -> Result<Response, Error> {
         Checkpoint { update: &update, key: &key, deployment, cutting, hash, expected_sequence, sequence };
     let saved = checkpoint.save(app)?;
     let document = Some(0..text.len());
-    keep(app, &update, saved, |id| LastText {
-        deployment_id: id,
-        body: text,
-        document,
-        resources_start: start,
-    })
+    keep(app, &update, saved, text, document, start)
 }
 
 fn last(app: &App, key: &StackKey, update: &Update) -> Result<Option<Last>, Error> {
@@ -215,10 +201,12 @@ fn keep(
     app: &App,
     update: &Update,
     saved: Option<i64>,
-    text: impl FnOnce(i64) -> LastText,
+    body: String,
+    document: Option<Range<usize>>,
+    resources_start: usize,
 ) -> Result<Response, Error> {
     if let Some(deployment_id) = saved {
-        last_text::keep(app, update.id, text(deployment_id))?;
+        last_text::keep(app, update.id, LastText { deployment_id, body, document, resources_start })?;
     }
     Ok(Response::no_content())
 }

@@ -382,3 +382,36 @@ fn each_checkpoint_is_the_state_whatever_the_last_one_was() {
         assert_eq!(stack.export_tree(), Tree::parse(&text));
     });
 }
+
+/// Of a member that is there twice the last counts, as everywhere in JSON.
+#[test]
+fn of_two_deployments_in_one_body_the_last_counts() {
+    let server = TestServer::start();
+    let text = |names: &[&str]| {
+        let resource = |name: &&str| format!(r#"{{"urn":"urn-{name}","custom":false,"type":""}}"#);
+        let resources: Vec<String> = names.iter().map(resource).collect();
+        format!(r#"{{"version":3,"deployment":{{"resources":[{}]}}}}"#, resources.join(","))
+    };
+    let stack = server.create_stack("web", "numbered");
+    let update = stack.start_checkpoints();
+    update.verbatim(1, &text(&["a", "b", "c"])).ok();
+    let last = text(&["c", "new"]);
+    update.verbatim(2, &format!(r#"{},"untypedDeployment":{last}"#, text(&["a", "b", "c"]))).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&last));
+    let next = last.replace("urn-new", "urn-next");
+    update.delta(3, &sha256_hex(next.as_bytes()), &json!([edit_between(&last, &next)])).ok();
+    assert_eq!(stack.export_tree(), Tree::parse(&next));
+    let stack = server.create_stack("web", "plain");
+    let update = stack.start_checkpoints();
+    let inner = |names: &[&str]| {
+        let document = text(names);
+        document[r#"{"version":3,"deployment":"#.len()..document.len() - 1].to_string()
+    };
+    let send = |body: String| {
+        stack.send(&Request::new("PATCH", update.path("/checkpoint")).lease(&update.token).bytes(body)).ok()
+    };
+    send(format!(r#"{{"version":3,"deployment":{}}}"#, inner(&["a", "b", "c"])));
+    let (first, second) = (inner(&["a", "b", "c"]), inner(&["c", "new"]));
+    send(format!(r#"{{"version":3,"deployment":{first},"deployment":{second}}}"#));
+    assert_eq!(stack.export_tree(), Tree::parse(&last));
+}
