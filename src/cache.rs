@@ -2,12 +2,14 @@
 //!
 //! A deployment's row id is never used for another text, so an entry cannot be stale, whatever happens.
 
+mod by_use;
 pub mod kept;
 pub mod last_text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use self::by_use::ByUse;
 use crate::error::Error;
 
 /// The gzip file of a deployment's text.
@@ -21,19 +23,14 @@ pub struct ExportCache {
     made: Condvar,
 }
 
+/// What an export takes besides its bytes: without that a full cache of small ones would take a third more.
+const ENTRY_BYTES: usize = 200;
+
 #[derive(Default)]
 struct Kept {
-    by_deployment: HashMap<i64, Entry>,
-    n_bytes: usize,
-    /// Counts uses; the entry with the lowest is the first to go.
-    clock: u64,
+    exports: ByUse<Gzip>,
     /// Those that somebody makes at this moment.
     in_making: HashSet<i64>,
-}
-
-struct Entry {
-    gzip: Gzip,
-    last_use: u64,
 }
 
 impl ExportCache {
@@ -57,8 +54,8 @@ impl ExportCache {
     ) -> Result<Gzip, Error> {
         let mut kept = self.lock();
         loop {
-            if let Some(gzip) = kept.get(deployment_id) {
-                return Ok(gzip);
+            if let Some(gzip) = kept.exports.get(deployment_id) {
+                return Ok(gzip.clone());
             }
             if kept.in_making.insert(deployment_id) {
                 break;
@@ -79,31 +76,18 @@ impl ExportCache {
 
     /// Keeps an export, if it is not larger than half of all there is room for; the longest unused make room.
     fn put(&self, deployment_id: i64, gzip: Gzip) {
-        if gzip.len() > self.bytes_max / 2 {
+        let n_bytes = gzip.capacity() + ENTRY_BYTES;
+        if n_bytes > self.bytes_max / 2 {
             return;
         }
         let mut kept = self.lock();
-        kept.clock += 1;
-        let entry = Entry { gzip, last_use: kept.clock };
-        kept.n_bytes += entry.gzip.len();
-        if let Some(before) = kept.by_deployment.insert(deployment_id, entry) {
-            kept.n_bytes -= before.gzip.len();
-        }
-        while kept.n_bytes > self.bytes_max {
-            let oldest = kept.by_deployment.iter().min_by_key(|(_, entry)| entry.last_use).map(|(id, _)| *id);
-            let removed = oldest.and_then(|id| kept.by_deployment.remove(&id));
-            kept.n_bytes -= removed.expect("bytes are of entries").gzip.len();
-        }
+        kept.exports.insert(deployment_id, gzip, n_bytes);
+        kept.exports.shrink_to(self.bytes_max, |_| true);
     }
-}
 
-impl Kept {
-    fn get(&mut self, deployment_id: i64) -> Option<Gzip> {
-        self.clock += 1;
-        let clock = self.clock;
-        let entry = self.by_deployment.get_mut(&deployment_id)?;
-        entry.last_use = clock;
-        Some(entry.gzip.clone())
+    /// Bytes that all that are kept take.
+    pub fn n_bytes(&self) -> usize {
+        self.lock().exports.weight()
     }
 }
 

@@ -49,6 +49,7 @@ pub fn page(app: &App, _: &mut Call) -> Result<Response, Error> {
     page.requests();
     page.gate(app);
     page.writer(app);
+    page.caches(app);
     page.database(app)?;
     page.process(app);
     Ok(Response::of(200, Body::Text(page.0)))
@@ -147,6 +148,28 @@ impl Page {
             "Commits that failed; nothing of them was stored.",
             figures.n_failed.get(),
         );
+    }
+
+    fn caches(&mut self, app: &App) {
+        let rows = [
+            ("pulumi_backend_export_cache_bytes", "Memory of exports that are kept.", app.exports.n_bytes()),
+            (
+                "pulumi_backend_base_cache_resources",
+                "Resources of which the digests are kept in memory.",
+                app.bases.weight(),
+            ),
+            (
+                "pulumi_backend_checkpoint_cache_bytes",
+                "Memory of last checkpoints of updates that run.",
+                app.last_texts.weight(),
+            ),
+            (
+                "pulumi_backend_mark_cache_marks",
+                "Marks of secrets that are kept in memory.",
+                app.marks.weight(),
+            ),
+        ];
+        rows.into_iter().for_each(|(name, help, value)| self.gauge(name, help, value));
     }
 
     fn database(&mut self, app: &App) -> Result<(), Error> {

@@ -26,12 +26,19 @@ fn mixed_clients_leave_nothing_behind() {
     println!("before: {before:?}");
     let half = clients(&server, Duration::from_secs(secs / 2), 1);
     let middle = settled(&server, before);
-    println!("{half} lives; at rest: {middle:?}");
+    println!("{half} lives; at rest: {middle:?}\n{}", caches(&server));
     let other_half = clients(&server, Duration::from_secs(secs / 2), 1_000_000_000);
     let end = settled(&server, before);
-    println!("{other_half} lives; at rest: {end:?}");
+    println!("{other_half} lives; at rest: {end:?}\n{}", caches(&server));
     assert!(end.resident_kib <= middle.resident_kib + GROWTH_KIB, "{middle:?} {end:?}");
     server.get("/readyz").ok();
+}
+
+/// What the server keeps in memory on purpose.
+fn caches(server: &TestServer) -> String {
+    let page = server.get("/metrics").ok();
+    let lines = page.text().lines().filter(|line| line.contains("_cache_") && !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Runs all clients for so long; how many lives were lived.

@@ -38,11 +38,13 @@ fn what_happens_is_counted() {
     is("pulumi_backend_leases", 1.0);
     is("pulumi_backend_journal_entries", 1.0);
     is("pulumi_backend_writer_failed_commits_total", 0.0);
+    is("pulumi_backend_checkpoint_cache_bytes", 0.0);
     for name in [
         "pulumi_backend_writer_commit_seconds_count",
         "pulumi_backend_writer_batch_jobs_sum",
         "pulumi_backend_connections",
         "pulumi_backend_database_bytes",
+        "pulumi_backend_base_cache_resources",
         "process_resident_memory_bytes",
         "process_open_fds",
     ] {
