@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::awake::wait_readable_awake;
 use super::budget::Share;
 use super::buffer::Buffer;
 use super::canonical::{ClientFraming, Common, Persistence, begin_request, finish_request, own_head};
 use super::chunked::{Chunked, too_large};
 use super::head::{Framing, Head, Parsed, Scan};
-use super::limits::{KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, READ_BUFFER_BYTES, RESPONSE_PIECE_BYTES};
+use super::limits::{
+    KEPT_BUFFER_BYTES, ONE_WRITE_BYTES, READ_BUFFER_BYTES, REQUEST_AWAKE, RESPONSE_PIECE_BYTES,
+};
 use super::listener::Peer;
 use super::rate::Rate;
 use super::refusal::Refusal;
@@ -176,6 +179,7 @@ impl Connection {
         if self.idle_until.is_none() {
             self.idle_until = Some(now + self.shared.settings.idle_deadline);
             self.shared.table.mark_idle(&self.seat);
+            wait_readable_awake(self.raw_fd(), REQUEST_AWAKE);
         }
         if self.shared.is_stopping.load(Ordering::SeqCst) {
             return Waited::End;

@@ -62,6 +62,11 @@ pub const WAITING_PATIENCE: Duration = Duration::from_millis(2);
 /// its last request is gone then.
 pub const LINK_REST: Duration = Duration::from_secs(1);
 
+/// How long an answer is waited for without sleep: what a small call takes, its commit included. See `awake`.
+pub const ANSWER_AWAKE: Duration = Duration::from_millis(1);
+/// How long the next request of a client that has just had an answer is waited for without sleep.
+pub const REQUEST_AWAKE: Duration = Duration::from_micros(100);
+
 /// Addresses whose request rate is remembered, about 1 MiB of them.
 pub const RATE_ADDRESSES_MAX: usize = 16 * 1024;
 /// What an address may ask for at once: so many seconds of its rate. An `up` begins with a burst.

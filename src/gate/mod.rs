@@ -12,6 +12,7 @@
 //! gate knows bytes and clocks. What a path means, who may call it and how an error looks, it is told.
 
 mod accept;
+mod awake;
 mod budget;
 mod buffer;
 mod canonical;

@@ -44,6 +44,7 @@ impl Connection {
         if self.body.len() > ONE_WRITE_BYTES {
             link.write_all(&self.body)?;
         }
+        link.wait_awake();
         let framing = self.reply.read_head(link, self.plan.is_head)?;
         if self.body.capacity() > KEPT_BUFFER_BYTES {
             self.body = Vec::new();

@@ -22,6 +22,15 @@ pub(super) fn wait_readable(first: RawFd, second: RawFd) -> io::Result<(bool, bo
     Ok((entries[0].revents != 0, entries[1].revents != 0))
 }
 
+/// Whether `fd` can be read now, or has failed.
+pub(super) fn is_readable(fd: RawFd) -> bool {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry, which lives until the call returns.
+    #[allow(unsafe_code)]
+    let n_ready = unsafe { libc::poll(&mut entry, 1, 0) };
+    n_ready != 0
+}
+
 /// Whether a socket is one that accepts connections.
 pub(super) fn is_listening(socket: RawFd) -> bool {
     let mut value: libc::c_int = 0;

@@ -6,6 +6,7 @@
 //! bytes that went over it.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::limits::{LINK_REST, WAITING_PATIENCE};
+use super::awake::wait_readable_awake;
+use super::limits::{ANSWER_AWAKE, LINK_REST, WAITING_PATIENCE};
 use super::listener::Peer;
 use super::refusal::Refusal;
 use crate::error::Error;
@@ -60,6 +62,11 @@ pub(super) struct Link {
 impl Link {
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Waits for the first bytes of an answer, for a little while.
+    pub fn wait_awake(&self) {
+        wait_readable_awake(self.stream.as_raw_fd(), ANSWER_AWAKE);
     }
 
     /// Reads once; the end of the stream is an error here.
