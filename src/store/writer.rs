@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes all that is queued, runs each job in a savepoint of one transaction,
 //! commits once (one fsync), and only then answers. A panic here ends the process: it may not guess about state.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -41,12 +42,55 @@ pub struct Tx<'a> {
     pub(super) ledgers: &'a mut Ledgers,
 }
 
+/// What a job came to, as the writer keeps it until the commit: it knows no job's type.
+struct Ran {
+    /// The `Result<Output, Error>` of the job.
+    result: Box<dyn Any + Send>,
+    /// Why its changes must be undone.
+    failed: Option<Failure>,
+}
+
 /// A job on its way, with the way back for its result.
-trait Queued: Send {
+struct Pending {
+    job: Option<Box<dyn FnOnce(&mut Tx) -> Ran + Send>>,
+    ran: Option<Box<dyn Any + Send>>,
+    reply: Sender<Result<Box<dyn Any + Send>, Error>>,
+}
+
+impl Pending {
+    fn new<J: Job>(job: J, reply: Sender<Result<Box<dyn Any + Send>, Error>>) -> Pending {
+        let run = move |tx: &mut Tx| {
+            let result = job.run(tx);
+            let failed = result.as_ref().err().map(|error| note(J::NAME, error));
+            Ran { result: Box::new(result), failed }
+        };
+        Pending { job: Some(Box::new(run)), ran: None, reply }
+    }
+
     /// Runs the job and keeps its result; an error if its changes must be undone.
-    fn run(&mut self, tx: &mut Tx) -> Result<(), Failure>;
+    fn run(&mut self, tx: &mut Tx) -> Result<(), Failure> {
+        let Ran { result, failed } = self.job.take().expect("a job runs once")(tx);
+        self.ran = Some(result);
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Hands the kept result to the caller, or the failure of the whole commit.
-    fn answer(self: Box<Self>, commit: &Result<(), Failure>);
+    fn answer(self, commit: &Result<(), Failure>) {
+        let result = match commit {
+            Ok(()) => Ok(self.ran.expect("answered after it ran")),
+            Err(why) => Err(why.to_error()),
+        };
+        // The caller may have given up; the job is done all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// A failure of a job; one that is ours goes to the log.
+fn note(job: &str, error: &Error) -> Failure {
+    if let Error::Internal(failure) = error {
+        log::error!("job {job}: could not {}: {}", failure.during, failure.cause);
+    }
+    Failure::of(error)
 }
 
 /// Why a job, or a whole commit, was not stored.
@@ -84,37 +128,9 @@ impl std::fmt::Display for Failure {
     }
 }
 
-struct Pending<J: Job> {
-    job: Option<J>,
-    result: Option<Result<J::Output, Error>>,
-    reply: Sender<Result<J::Output, Error>>,
-}
-
-impl<J: Job> Queued for Pending<J> {
-    fn run(&mut self, tx: &mut Tx) -> Result<(), Failure> {
-        let job = self.job.take().expect("a job runs once");
-        let result = job.run(tx);
-        let done = result.as_ref().map(drop).map_err(Failure::of);
-        if let Err(Error::Internal(failure)) = &result {
-            log::error!("job {}: could not {}: {}", J::NAME, failure.during, failure.cause);
-        }
-        self.result = Some(result);
-        done
-    }
-
-    fn answer(self: Box<Self>, commit: &Result<(), Failure>) {
-        let result = match commit {
-            Ok(()) => self.result.expect("answered after it ran"),
-            Err(why) => Err(why.to_error()),
-        };
-        // The caller may have given up; the job is done all the same.
-        let _ = self.reply.send(result);
-    }
-}
-
 /// The way to the writer thread.
 pub struct Writer {
-    queue: Option<Sender<Box<dyn Queued>>>,
+    queue: Option<Sender<Pending>>,
     thread: Option<JoinHandle<()>>,
     figures: Arc<WriterFigures>,
 }
@@ -150,22 +166,24 @@ impl Writer {
     /// Queues the job and waits for its commit.
     pub fn write<J: Job>(&self, job: J) -> Result<J::Output, Error> {
         let (reply, answer) = bounded(1);
-        let pending = Pending { job: Some(job), result: None, reply };
-        let queue = self.queue.as_ref().expect("open until stopped");
-        queue.try_send(Box::new(pending)).map_err(|refused| match refused {
-            TrySendError::Full(_) => Error::Busy,
-            TrySendError::Disconnected(_) => Error::internal("write", "the writer has stopped"),
-        })?;
-        answer.recv().map_err(|_| Error::internal("write", "the writer has stopped"))?
+        self.queue(Pending::new(job, reply))?;
+        let result = answer.recv().map_err(|_| stopped())??;
+        *result.downcast::<Result<J::Output, Error>>().expect("the result of this job")
     }
 
     /// Queues the job and goes on; a full queue drops it.
     pub fn write_later<J: Job>(&self, job: J) {
-        let (reply, _) = bounded(1);
-        let queue = self.queue.as_ref().expect("open until stopped");
-        if queue.try_send(Box::new(Pending { job: Some(job), result: None, reply })).is_err() {
+        if self.queue(Pending::new(job, bounded(1).0)).is_err() {
             log::debug!("job {}: left out, as the queue is full", J::NAME);
         }
+    }
+
+    fn queue(&self, pending: Pending) -> Result<(), Error> {
+        let queue = self.queue.as_ref().expect("open until stopped");
+        queue.try_send(pending).map_err(|refused| match refused {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Disconnected(_) => stopped(),
+        })
     }
 
     /// Carries out what is queued, then ends the thread.
@@ -175,6 +193,10 @@ impl Writer {
             thread.join().expect("a panic in the writer ends the process");
         }
     }
+}
+
+fn stopped() -> Error {
+    Error::internal("write", "the writer has stopped")
 }
 
 /// Ends the process when the writer thread panics, after the panic has been printed.
@@ -190,7 +212,7 @@ impl Drop for EndProcessOnPanic {
 
 struct Loop {
     conn: Connection,
-    jobs: Receiver<Box<dyn Queued>>,
+    jobs: Receiver<Pending>,
     wal_path: PathBuf,
     long_fold: LongFold,
     ledgers: Ledgers,
@@ -215,7 +237,7 @@ impl Loop {
         self.close();
     }
 
-    fn run_batch(&mut self, first: Box<dyn Queued>) {
+    fn run_batch(&mut self, first: Pending) {
         let started = Instant::now();
         let mut batch = vec![first];
         let commit = self.run_jobs(&mut batch);
@@ -236,7 +258,7 @@ impl Loop {
     }
 
     /// Runs the jobs of `batch`, and those that are queued meanwhile, in one transaction.
-    fn run_jobs(&mut self, batch: &mut Vec<Box<dyn Queued>>) -> Result<(), Failure> {
+    fn run_jobs(&mut self, batch: &mut Vec<Pending>) -> Result<(), Failure> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut n_done = 0;
         while n_done < batch.len() {
@@ -252,7 +274,7 @@ impl Loop {
         self.execute("COMMIT").inspect_err(|_| self.undo())
     }
 
-    fn run_in_savepoint(&mut self, job: &mut Box<dyn Queued>) -> Result<(), Failure> {
+    fn run_in_savepoint(&mut self, job: &mut Pending) -> Result<(), Failure> {
         self.execute("SAVEPOINT job")?;
         let done = job.run(&mut Tx { conn: &self.conn, ledgers: &mut self.ledgers });
         if self.conn.is_autocommit() {
