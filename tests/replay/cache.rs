@@ -34,17 +34,17 @@ fn after_a_failure_another_makes_it() {
 
 #[test]
 fn the_longest_unused_make_room() {
-    let cache = ExportCache::new(10);
-    let file = |n| move || Ok(Gzip::new(vec![n; 4]));
+    let cache = ExportCache::new(10_000);
+    let file = |n| move || Ok(Gzip::new(vec![n; 4000]));
     let none = || Err(Error::Busy);
     for n in [1, 2] {
         cache.get_or_make(n.into(), file(n)).expect("made");
     }
-    assert_eq!(*cache.get_or_make(1, none).expect("kept"), [1; 4]);
+    assert_eq!(*cache.get_or_make(1, none).expect("kept"), [1; 4000]);
     cache.get_or_make(3, file(3)).expect("made");
     assert!(cache.get_or_make(2, none).is_err(), "the longest unused is gone");
-    assert_eq!(*cache.get_or_make(1, none).expect("kept"), [1; 4]);
-    let large = || Ok(Gzip::new(vec![9; 6]));
+    assert_eq!(*cache.get_or_make(1, none).expect("kept"), [1; 4000]);
+    let large = || Ok(Gzip::new(vec![9; 6000]));
     cache.get_or_make(4, large).expect("made");
     assert!(cache.get_or_make(4, none).is_err(), "larger than half of the room");
 }
