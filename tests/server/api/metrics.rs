@@ -44,12 +44,27 @@ fn what_happens_is_counted() {
         "pulumi_backend_writer_batch_jobs_sum",
         "pulumi_backend_connections",
         "pulumi_backend_database_bytes",
-        "pulumi_backend_base_cache_resources",
         "process_resident_memory_bytes",
         "process_open_fds",
     ] {
         assert!(figures.get(name).is_some_and(|value| *value > 0.0), "{name} in {}", page.text());
     }
+}
+
+/// Memory that is used on purpose can be told from memory that is lost.
+#[test]
+fn what_is_kept_in_memory_is_told() {
+    let server = TestServer::start();
+    let stack = server.create_stack("web", "dev");
+    let update = stack.start_checkpoints();
+    update.checkpoint(&stack.deployment(&["a"])).ok();
+    let kept = |name: &str| read(server.get("/metrics").ok().text())[&format!("pulumi_backend_{name}")];
+    assert!(kept("checkpoint_cache_bytes") > 0.0);
+    update.complete("succeeded").ok();
+    assert_eq!(kept("checkpoint_cache_bytes"), 0.0);
+    stack.get("/export").ok();
+    assert!(kept("export_cache_bytes") > 0.0);
+    assert!(kept("base_cache_resources") > 0.0);
 }
 
 /// Each figure is introduced once, before its first value, as the text form demands.
