@@ -18,7 +18,8 @@ use crate::http::{Body, Response};
 use crate::limits;
 use crate::state::{self, guard};
 use crate::store;
-use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack, StackFilter, Visible};
+use crate::store::filter::{StackFilter, Visible};
+use crate::store::stack::{CreateStack, DeleteStack, RenameStack, SetTags, Stack};
 use crate::store::version::{self, Draft, Encoded};
 
 /// Name → value.

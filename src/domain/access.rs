@@ -149,7 +149,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether `text` is what `pattern` says, where `*` stands for any characters. As SQLite's GLOB, which lists use.
+/// Whether `text` is what `pattern` says, where `*` stands for any characters.
 pub fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");

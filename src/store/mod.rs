@@ -12,6 +12,7 @@ mod chunk;
 pub mod disk;
 pub mod event;
 mod facts;
+pub mod filter;
 pub mod fold;
 mod fresh;
 pub mod grant;

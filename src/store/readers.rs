@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::keep_plans;
 use super::mac::{self, RowHasher};
+use super::{filter, keep_plans};
 use crate::error::Error;
 
 /// A pool that grows to the number of workers and never waits.
@@ -49,6 +49,7 @@ impl Readers {
              PRAGMA trusted_schema = OFF;",
         )?;
         mac::register(&conn, &self.row_hasher)?;
+        filter::register(&conn)?;
         keep_plans(&conn)?;
         Ok(conn)
     }

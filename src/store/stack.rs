@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::filter::{StackFilter, Visible};
 use super::version::{self, Encoded};
 use super::{Job, Tx, key, mac, total, update};
-use crate::domain::access::Rights;
 use crate::domain::name::{ProjectName, StackName, StackRef};
 use crate::error::Error;
 
@@ -262,17 +262,6 @@ fn select(condition: &str) -> String {
     format!("SELECT {COLUMNS}, {} FROM stacks{condition}", mac::check("stacks", ""))
 }
 
-/// SQL that holds if the row `s` of a stack is in a pattern of this parameter.
-macro_rules! is_visible {
-    ($parameter:literal) => {
-        concat!(
-            "(", $parameter, " IS NULL OR EXISTS (SELECT 1 FROM json_each(", $parameter, ") p
-               WHERE s.org GLOB json_extract(p.value, '$[0]') AND s.project GLOB json_extract(p.value, '$[1]')
-                 AND s.name GLOB json_extract(p.value, '$[2]')))"
-        )
-    };
-}
-
 /// Whether a project has a stack that the caller may see.
 pub fn has_project(
     conn: &Connection,
@@ -280,45 +269,12 @@ pub fn has_project(
     project: &str,
     visible: &[Visible; 2],
 ) -> Result<bool, Error> {
-    const SQL: &str = concat!(
-        "SELECT EXISTS (SELECT 1 FROM stacks s WHERE s.org = ?1 AND s.project = ?2 AND ",
-        is_visible!("?3"),
-        " AND ",
-        is_visible!("?4"),
-        ")"
-    );
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM stacks
+                       WHERE org = ?1 AND project = ?2 AND is_visible(?3, org, project, name)
+                         AND is_visible(?4, org, project, name))";
     let parameters = (org, project, &visible[0].0, &visible[1].0);
     Ok(conn.prepare_cached(SQL)?.query_row(parameters, |row| row.get(0))?)
-}
-
-/// Which stacks a list shows; all that is given must hold.
-#[derive(Default)]
-pub struct StackFilter {
-    /// Only of this organization.
-    pub org: Option<String>,
-    /// Only of this project.
-    pub project: Option<String>,
-    /// Only with this tag.
-    pub tag_name: Option<String>,
-    /// Only with this value of that tag.
-    pub tag_value: Option<String>,
-    /// What the caller may see: a stack must be in a pattern of each.
-    pub visible: [Visible; 2],
-}
-
-/// Patterns of stacks, as JSON `[[org, project, stack], …]`; none for all stacks.
-#[derive(Default)]
-pub struct Visible(Option<String>);
-
-impl Visible {
-    /// The layers of a caller's rights; there are two at the most.
-    pub fn of(rights: &Rights) -> [Visible; 2] {
-        let mut layers = rights.layers().map(|patterns| {
-            let rows: Vec<_> = patterns.iter().map(|it| (&it.org, &it.project, &it.stack)).collect();
-            Visible(Some(serde_json::to_string(&rows).expect("texts")))
-        });
-        [layers.next().unwrap_or_default(), layers.next().unwrap_or_default()]
-    }
 }
 
 /// A line of the list of stacks.
@@ -345,8 +301,7 @@ pub fn list(
     n_max: usize,
 ) -> Result<Vec<StackLine>, Error> {
     let sql = format!(
-        concat!(
-            "
+        "
         SELECT s.uid, s.org, s.project, s.name,
                CASE EXISTS (SELECT 1 FROM updates u
                             WHERE u.stack_id = s.id AND u.status = 'running' AND u.is_dry_run = 0)
@@ -363,16 +318,11 @@ pub fn list(
         WHERE (s.org, s.project, s.name) > (?1, ?2, ?3)
           AND (?4 IS NULL OR s.org = ?4)
           AND (?5 IS NULL OR s.project = ?5)
-          AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(s.tags)
-                                     WHERE key = ?6 AND (?7 IS NULL OR value = ?7)))
-          AND ",
-            is_visible!("?9"),
-            " AND ",
-            is_visible!("?10"),
-            "
+          AND (?6 IS NULL OR has_tag(s.tags, ?6, ?7))
+          AND is_visible(?9, s.org, s.project, s.name)
+          AND is_visible(?10, s.org, s.project, s.name)
         ORDER BY s.org, s.project, s.name
-        LIMIT ?8"
-        ),
+        LIMIT ?8",
         mac::check("updates", "u."),
         mac::check("deployments", "d."),
         mac::check("stacks", "s.")

@@ -44,21 +44,26 @@ pub struct Tx<'a> {
 
 /// What a job came to, as the writer keeps it until the commit: it knows no job's type.
 struct Ran {
-    /// The `Result<Output, Error>` of the job.
-    result: Box<dyn Any + Send>,
+    result: JobResult,
     /// Why its changes must be undone.
     failed: Option<Failure>,
 }
 
+/// The `Result<Output, Error>` of a job.
+type JobResult = Box<dyn Any + Send>;
+
+/// Runs a job, and forgets its type.
+type Run = Box<dyn FnOnce(&mut Tx) -> Ran + Send>;
+
 /// A job on its way, with the way back for its result.
 struct Pending {
-    job: Option<Box<dyn FnOnce(&mut Tx) -> Ran + Send>>,
-    ran: Option<Box<dyn Any + Send>>,
-    reply: Sender<Result<Box<dyn Any + Send>, Error>>,
+    job: Option<Run>,
+    ran: Option<JobResult>,
+    reply: Sender<Result<JobResult, Error>>,
 }
 
 impl Pending {
-    fn new<J: Job>(job: J, reply: Sender<Result<Box<dyn Any + Send>, Error>>) -> Pending {
+    fn new<J: Job>(job: J, reply: Sender<Result<JobResult, Error>>) -> Pending {
         let run = move |tx: &mut Tx| {
             let result = job.run(tx);
             let failed = result.as_ref().err().map(|error| note(J::NAME, error));
