@@ -39,7 +39,7 @@ impl Visible {
 
 /// Makes these known to a connection:
 ///
-/// - `is_visible(patterns, org, project, stack)`: whether the stack is in one of the `Visible`; without any, it is.
+/// - `is_visible(patterns, org, project, stack)`: whether the stack is in one of the `Visible`; if that is NULL, it is.
 /// - `has_tag(tags, name, value)`: whether the JSON object has that member; a value of NULL says with any.
 pub fn register(conn: &Connection) -> Result<(), Error> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;

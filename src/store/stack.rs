@@ -319,8 +319,8 @@ pub fn list(
           AND (?4 IS NULL OR s.org = ?4)
           AND (?5 IS NULL OR s.project = ?5)
           AND (?6 IS NULL OR has_tag(s.tags, ?6, ?7))
-          AND is_visible(?9, s.org, s.project, s.name)
-          AND is_visible(?10, s.org, s.project, s.name)
+          AND (?9 IS NULL OR is_visible(?9, s.org, s.project, s.name))
+          AND (?10 IS NULL OR is_visible(?10, s.org, s.project, s.name))
         ORDER BY s.org, s.project, s.name
         LIMIT ?8",
         mac::check("updates", "u."),
