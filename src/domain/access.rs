@@ -132,7 +132,7 @@ impl Pattern {
     }
 
     fn has_stack(&self, org: &str, project: &str, stack: &str) -> bool {
-        self.has_project(org, project) && is_like(&self.stack, stack)
+        has_stack([&*self.org, &self.project, &self.stack], [org, project, stack])
     }
 
     fn has_whole(&self, org: &str) -> bool {
@@ -147,6 +147,12 @@ impl fmt::Display for Pattern {
             (project, stack) => write!(f, "{}/{project}/{stack}", self.org),
         }
     }
+}
+
+/// Whether a stack is in a pattern; both as organization, project and name.
+pub fn has_stack<'p>(pattern: impl IntoIterator<Item = &'p str>, names: [&str; 3]) -> bool {
+    let mut parts = pattern.into_iter();
+    names.iter().all(|name| parts.next().is_some_and(|part| is_like(part, name)))
 }
 
 /// Whether `text` is what `pattern` says, where `*` stands for any characters.

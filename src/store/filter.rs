@@ -1,10 +1,11 @@
 //! Which stacks a list leaves out, as functions that SQL calls: so a page is full, and what is left out is not read.
 
+use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::{Connection, ffi};
 use serde_json::{Map, Value};
 
-use crate::domain::access::{Rights, is_like};
+use super::mac;
+use crate::domain::access::{Rights, has_stack};
 use crate::error::Error;
 
 /// Which stacks a list shows; all that is given must hold.
@@ -39,7 +40,7 @@ impl Visible {
 
 /// Makes these known to a connection:
 ///
-/// - `is_visible(patterns, org, project, stack)`: whether the stack is in one of the `Visible`; if that is NULL, it is.
+/// - `is_visible(patterns, org, project, stack)`: whether the stack is in one of the patterns of a `Visible`.
 /// - `has_tag(tags, name, value)`: whether the JSON object has that member; a value of NULL says with any.
 pub fn register(conn: &Connection) -> Result<(), Error> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -49,20 +50,14 @@ pub fn register(conn: &Connection) -> Result<(), Error> {
 }
 
 fn is_visible(row: &Context) -> rusqlite::Result<bool> {
-    let Some(patterns) = row.get_raw(0).as_str_or_null()? else { return Ok(true) };
+    let patterns = row.get_raw(0).as_str()?;
     let names = [row.get_raw(1).as_str()?, row.get_raw(2).as_str()?, row.get_raw(3).as_str()?];
-    let fits = |pattern: &str| pattern.split('/').zip(names).all(|(part, name)| is_like(part, name));
-    Ok(patterns.lines().any(fits))
+    Ok(patterns.lines().any(|pattern| has_stack(pattern.split('/'), names)))
 }
 
 fn has_tag(row: &Context) -> rusqlite::Result<bool> {
     let (tags, name) = (row.get_raw(0).as_str()?, row.get_raw(1).as_str()?);
-    let tags: Map<String, Value> = serde_json::from_str(tags).map_err(|_| {
-        rusqlite::Error::SqliteFailure(
-            ffi::Error::new(ffi::SQLITE_CORRUPT),
-            Some("the tags of a stack are not as they were written".into()),
-        )
-    })?;
+    let tags: Map<String, Value> = serde_json::from_str(tags).map_err(|_| mac::not_as_written("stacks"))?;
     let Some(found) = tags.get(name) else { return Ok(false) };
     let value = row.get_raw(2).as_str_or_null()?;
     Ok(value.is_none_or(|value| found.as_str() == Some(value)))

@@ -141,7 +141,11 @@ pub fn register(conn: &Connection, hasher: &RowHasher) -> Result<(), Error> {
 }
 
 fn not_its_own(row: &Context) -> rusqlite::Error {
-    let table = row.get_raw(1).as_str().unwrap_or("a table");
+    not_as_written(row.get_raw(1).as_str().unwrap_or("a table"))
+}
+
+/// The failure of a function of ours on a damaged row.
+pub(super) fn not_as_written(table: &str) -> rusqlite::Error {
     let why = format!("a row of {table} {NOT_AS_WRITTEN}");
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(why))
 }

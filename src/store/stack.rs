@@ -271,8 +271,9 @@ pub fn has_project(
 ) -> Result<bool, Error> {
     const SQL: &str = "
         SELECT EXISTS (SELECT 1 FROM stacks
-                       WHERE org = ?1 AND project = ?2 AND is_visible(?3, org, project, name)
-                         AND is_visible(?4, org, project, name))";
+                       WHERE org = ?1 AND project = ?2
+                         AND (?3 IS NULL OR is_visible(?3, org, project, name))
+                         AND (?4 IS NULL OR is_visible(?4, org, project, name)))";
     let parameters = (org, project, &visible[0].0, &visible[1].0);
     Ok(conn.prepare_cached(SQL)?.query_row(parameters, |row| row.get(0))?)
 }
